@@ -1,0 +1,144 @@
+"""The narrow waist: everything a run does that anyone could see passes through a `Context`.
+
+To pause is to raise `Suspended`; to go on is to run the same function again over
+a journal that hands back every recorded result without repeating it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from interlock import v1
+from interlock_server.engine.keys import Key
+
+T = TypeVar("T")
+
+
+@dataclass
+class RunContext:
+    """The run, as a tool or function sees it when it asks for `run_context`.
+
+    Args:
+        started_by: who started the run; the same after every pause.
+        labels: the labels that the run was started with.
+        session_state: a dict shared by the runs of a session; changes to its
+            entries are kept together with the result of the call that made them.
+        idempotency_key: unique to this call and the same on every attempt of it,
+            for services that detect repeated requests.
+    """
+
+    run_id: str
+    session_id: str
+    workflow_id: str
+    started_by: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    session_state: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What an effect is handed when it is performed: the run, and a live voice for text."""
+
+    run: RunContext
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Something that happens outside of the interpreter and is recorded once.
+
+    Args:
+        perform: does it, and returns a JSON value.
+        doubt: for an effect that must not be repeated: the question to ask when
+            a process died between its start and its record. An effect without
+            one is simply performed again.
+    """
+
+    perform: Callable[[Performance], Awaitable[Any]]
+    doubt: v1.Requirement | None = None
+
+
+class Context(Protocol):
+    """All that the interpreter and the executors can do to the world."""
+
+    async def call(self, key: Key, effect: Effect) -> Any:
+        """The recorded result of `key`; else performs the effect and records it.
+
+        Raises:
+            EffectFailed: the effect raised, now or when it was recorded.
+        """
+        ...
+
+    async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
+        """The recorded answer of `key`; else records the question, once, and suspends.
+
+        Raises:
+            Suspended: nobody has answered yet.
+        """
+        ...
+
+    def emit(self, key: Key, event: v1.RunEvent) -> None:
+        """Records an event, once for each key and kind of event."""
+        ...
+
+    def now(self) -> datetime:
+        """The time."""
+        ...
+
+    def new_id(self) -> str:
+        """A random identifier."""
+        ...
+
+
+class Suspended(BaseException):
+    """Ends a leg of a run that waits; not an error, and never to be caught by authors' code."""
+
+    def __init__(self, requirements: Sequence[v1.Requirement]) -> None:
+        super().__init__(f"{len(requirements)} requirement(s) wait")
+        self.requirements = tuple(requirements)
+
+
+class Cancelled(BaseException):
+    """Ends a run that was cancelled, before its next effect."""
+
+
+class EffectFailed(Exception):
+    """A recorded failure of an effect.
+
+    Args:
+        reason: UPPER_SNAKE_CASE, for programs.
+        message: for the people who run the workflow.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+async def gather_all(*branches: Awaitable[T]) -> list[T]:
+    """Runs branches side by side until each is done or suspended, then speaks for all of them.
+
+    A branch that suspends must not stop its siblings, and neither must one that
+    fails: what the run does may not depend on who waited for whom. A wait
+    outranks a failure, because the failure still stands when the wait is over.
+
+    Raises:
+        Suspended: some branches wait; carries the requirements of all of them.
+        Exception: the first failure, in the order of the branches.
+    """
+    results = await asyncio.gather(*branches, return_exceptions=True)
+    problems = [one for one in results if isinstance(one, BaseException)]
+    for problem in problems:
+        if not isinstance(problem, Suspended | Exception):
+            raise problem
+    if waiting := [one for one in problems if isinstance(one, Suspended)]:
+        raise Suspended([one for each in waiting for one in each.requirements])
+    for problem in problems:
+        raise problem
+    return [one for one in results if not isinstance(one, BaseException)]

@@ -1,0 +1,61 @@
+"""Gates: what a decision on a tool call means. A decision carries no facts, so it cannot forge any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock import v1
+from interlock_server import jsontext
+
+REJECTED_WITHOUT_NOTE = "The call was rejected by a person."
+
+ACCEPTED: dict[int, frozenset[str]] = {
+    v1.REQUIREMENT_KIND_CONFIRMATION: frozenset({"confirm", "reject"}),
+    v1.REQUIREMENT_KIND_USER_INPUT: frozenset({"user_input", "reject"}),
+    v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION: frozenset({"external_result", "reject"}),
+    v1.REQUIREMENT_KIND_IN_DOUBT: frozenset({"retry", "external_result", "fail", "reject"}),
+}
+"""Which answers each kind of requirement takes."""
+
+
+@dataclass(frozen=True)
+class Go:
+    """The tool may run, once, with exactly these arguments."""
+
+    args_json: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The tool does not run: this is its outcome."""
+
+    result_json: str = ""
+    error_message: str = ""
+
+
+def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | Answered:
+    """What an answer to a gated call means. Only an explicit, fitting yes lets a tool run."""
+    kind = answer.WhichOneof("resolution")
+    assert kind in ACCEPTED[question.kind], f"{kind} was recorded for {question.kind}"
+    args_json = question.tool_execution.tool_args_json
+    match kind:
+        case "confirm":
+            return Go(args_json)
+        case "user_input":
+            return Go(with_values(args_json, answer.user_input.values_json))
+        case "external_result":
+            return outcome(answer.external_result)
+        case _:
+            return Answered(error_message=answer.reject.note or REJECTED_WITHOUT_NOTE)
+
+
+def outcome(external: v1.ExternalResult) -> Answered:
+    """The outcome that somebody supplied for a call that ran elsewhere."""
+    if external.WhichOneof("outcome") == "error_message":
+        return Answered(error_message=external.error_message or "The call failed.")
+    return Answered(result_json=external.result_json)
+
+
+def with_values(args_json: str, values_json: str) -> str:
+    """Arguments with a person's values over the model's."""
+    return jsontext.dumps({**jsontext.loads(args_json), **jsontext.loads(values_json)})

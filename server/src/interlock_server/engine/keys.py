@@ -1,0 +1,37 @@
+"""Keys: the identity of a place in a run, the same in every process and on every replay.
+
+A key is a path of names from the root: `publish/review#2/draft@1:turn3` is the
+third turn of the first attempt of the step `draft` in the second iteration of
+the loop `review`. Keys hold names, never positions in a definition, so branches
+wait side by side and an inserted step shifts nothing.
+"""
+
+from __future__ import annotations
+
+_QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@:"})
+
+
+class Key(str):
+    """One place; built only by walking down from `ROOT`."""
+
+    __slots__ = ()
+
+    def child(self, name: str) -> Key:
+        """The node `name` inside this one."""
+        quoted = name.translate(_QUOTED)
+        return Key(f"{self}/{quoted}") if self else Key(quoted)
+
+    def iteration(self, number: int) -> Key:
+        """One pass through a loop, counted from 1."""
+        return Key(f"{self}#{number}")
+
+    def attempt(self, number: int) -> Key:
+        """One try of a step or an effect, counted from 1."""
+        return Key(f"{self}@{number}")
+
+    def part(self, name: str) -> Key:
+        """Something inside this place that is not a node: a turn, a call, a decision."""
+        return Key(f"{self}:{name.translate(_QUOTED)}")
+
+
+ROOT = Key("")

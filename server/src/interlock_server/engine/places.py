@@ -1,0 +1,56 @@
+"""Places: a node of the definition at one point of a run, with the name the contract gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock import v1
+from interlock_server.engine.keys import ROOT, Key
+
+_TYPES = {
+    "step": v1.NODE_TYPE_STEP,
+    "steps": v1.NODE_TYPE_STEPS,
+    "condition": v1.NODE_TYPE_CONDITION,
+    "loop": v1.NODE_TYPE_LOOP,
+    "router": v1.NODE_TYPE_ROUTER,
+    "parallel": v1.NODE_TYPE_PARALLEL,
+    "workflow": v1.NODE_TYPE_WORKFLOW,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something happens: the key, and the node with its path of names and iterations."""
+
+    key: Key
+    path: tuple[str, ...]
+    ref: v1.StepRef
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self.ref.name
+
+    def child(self, node: v1.WorkflowNode, occurrence: int = 1) -> Place:
+        """The place of a node inside this one; `occurrence` tells repeated routes apart."""
+        key = self.key.child(node.name)
+        path = (*self.path, node.name)
+        if occurrence > 1:
+            key, path = key.iteration(occurrence), (*path, str(occurrence))
+        kind = node.WhichOneof("node")
+        assert kind is not None
+        ref = v1.StepRef(
+            step_id=key,
+            name=node.name,
+            type=_TYPES[kind],
+            path=path,
+            parent_step_id=self.ref.step_id,
+        )
+        return Place(key, path, ref)
+
+    def iteration(self, number: int) -> Place:
+        """One pass through this loop; it is still the same node."""
+        return Place(self.key.iteration(number), (*self.path, str(number)), self.ref)
+
+
+TOP = Place(ROOT, (), v1.StepRef())

@@ -1,0 +1,33 @@
+"""Every bound on what users can ask for, with its unit in its name."""
+
+name_characters_max = 100
+request_id_characters_max = 64
+note_characters_max = 4_000
+labels_max = 64
+label_key_characters_max = 63
+label_value_characters_max = 255
+resolutions_max = 1_000
+
+json_characters_max = 1_000_000
+json_depth_max = 100
+
+message_bytes_max = 16 * 1024 * 1024
+metadata_bytes_max = 16 * 1024
+
+page_runs_default = 50
+page_runs_max = 500
+page_events_default = 100
+page_events_max = 1_000
+page_token_characters_max = 1_000
+stream_batch_events_max = 200
+
+tree_depth_max = 50
+nested_workflows_max = 10
+nodes_max = 1_000
+loop_iterations_max = 1_000
+tool_calls_per_turn_max = 100
+turns_default = 20
+turns_max = 1_000
+journal_entries_max = 100_000
+
+watchers_max = 10_000
