@@ -42,10 +42,17 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Performance:
-    """What an effect is handed when it is performed: the run, and a live voice for text."""
+    """What an effect is handed when it is performed.
+
+    Args:
+        run: the run, with a session state of its own to change.
+        publish: shows an event to whoever watches now; it is not recorded.
+        is_watched: whether anybody does.
+    """
 
     run: RunContext
-    say: Callable[[str], None]
+    publish: Callable[[v1.RunEvent], None]
+    is_watched: bool
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Effect:
     """Something that happens outside of the interpreter and is recorded once.
 
     Args:
-        perform: does it, and returns a JSON value.
+        perform: does it, and returns a JSON value; raises `EffectFailed` for a
+            failure that shall be recorded.
         doubt: for an effect that must not be repeated: the question to ask when
             a process died between its start and its record. An effect without
             one is simply performed again.
@@ -105,6 +113,14 @@ class Suspended(BaseException):
 
 class Cancelled(BaseException):
     """Ends a run that was cancelled, before its next effect."""
+
+
+class CodeMissing(BaseException):
+    """The definition of a run names something that this process does not have; the run must wait."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is not defined here")
+        self.name = name
 
 
 class EffectFailed(Exception):

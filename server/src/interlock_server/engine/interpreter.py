@@ -22,9 +22,7 @@ class StepFailure(Exception):
 
     def __init__(self, reason: str, message: str, **metadata: str) -> None:
         super().__init__(message)
-        self.error = v1.RunError(
-            reason=reason, message=jsontext.clean(message), metadata=metadata
-        )
+        self.error = v1.RunError(reason=reason, message=jsontext.clean(message), metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,7 @@ class Interpreter:
         outputs = await self._sequence(loop.nodes, given, at)
         ends = any(output.stop for output in outputs)
         if not ends and loop.end_condition_function:
-            ends = await self.executors.ends(
-                self.context, at, loop.end_condition_function, outputs
-            )
+            ends = await self.executors.ends(self.context, at, loop.end_condition_function, outputs)
         ends = ends or number == loop.max_iterations
         done = v1.LoopIterationCompleted(iteration=number, will_continue=not ends)
         self._emit(at, loop_iteration_completed=done)
@@ -263,7 +259,9 @@ class Interpreter:
                 executor_run_id=at.key,
                 executor_requirements=suspended.requirements,
             )
-            pause = Place(at.key.part(paused.executor_requirements[0].requirement_id), at.path, at.ref)
+            pause = Place(
+                at.key.part(paused.executor_requirements[0].requirement_id), at.path, at.ref
+            )
             self._emit(pause, step_executor_paused=v1.StepExecutorPaused(step_requirement=paused))
             raise
 

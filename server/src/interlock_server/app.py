@@ -1,0 +1,132 @@
+"""The app: the workflows of a service, and the service itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+from interlock_server.authoring.compile import DefinitionError, compile_workflows
+from interlock_server.authoring.steps import Workflow
+from interlock_server.executors.registry import Registry
+from interlock_server.runtime.runtime import Runtime, Timing
+from interlock_server.runtime.world import World
+from interlock_server.service.server import Server
+from interlock_server.settings import Settings
+from interlock_server.store.database import Database
+from interlock_server.store.embedded import embedded_start
+from interlock_server.store.schema import schema_check, schema_upgrade
+
+
+class Interlock:
+    """The workflows that one service offers.
+
+    Serve it with `interlock serve module:app`, or in a program or a test with
+    `with app.serving() as target:`.
+    """
+
+    def __init__(self, workflows: Sequence[Workflow]) -> None:
+        """Checks the definitions.
+
+        Raises:
+            DefinitionError: there are mistakes; it names all of them.
+        """
+        compiled = compile_workflows(workflows)
+        problems = list(compiled.problems)
+        self._registry, unloaded = Registry.load(compiled.catalog)
+        if problems := problems + unloaded:
+            raise DefinitionError(problems)
+        self._workflows = compiled.workflows
+
+    def runtime(
+        self, database: Database, world: World | None = None, timing: Timing | None = None
+    ) -> Runtime:
+        """A runtime of these workflows; for programs that bring their own server."""
+        return Runtime(database, dict(self._workflows), self._registry, world, timing)
+
+    @asynccontextmanager
+    async def running(self, settings: Settings | None = None) -> AsyncIterator[str]:
+        """Serves while the context is open; gives the target for clients.
+
+        Raises:
+            SchemaMismatch: the database given has another schema.
+            StoreUnavailable: the database given cannot be reached.
+        """
+        settings = settings or Settings()
+        database = await _open(settings)
+        timing = Timing(settings.lease_seconds, settings.commit_delay_seconds)
+        runtime = self.runtime(database, timing=timing)
+        server = Server(runtime, settings.watchers_max)
+        try:
+            await runtime.start()
+            port = await server.start(settings.address)
+            yield f"{settings.address.rpartition(':')[0]}:{port}"
+        finally:
+            await server.stop(settings.grace_seconds)
+            await database.close()
+
+    @contextmanager
+    def serving(self, settings: Settings | None = None) -> Iterator[str]:
+        """Serves from a thread of its own while the context is open; gives the target.
+
+        Without settings it listens on a free port.
+        """
+        settings = settings or Settings(address="127.0.0.1:0")
+        thread = _ServerThread(self, settings)
+        thread.start()
+        try:
+            yield thread.target()
+        finally:
+            thread.stop()
+
+
+class _ServerThread(threading.Thread):
+    """A server with an event loop of its own."""
+
+    def __init__(self, app: Interlock, settings: Settings) -> None:
+        super().__init__(name="interlock", daemon=True)
+        self._app = app
+        self._settings = settings
+        self._is_ready = threading.Event()
+        self._target = ""
+        self._problem: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as problem:  # noqa: BLE001
+            self._problem = problem
+        finally:
+            self._is_ready.set()
+
+    def target(self) -> str:
+        """Waits until the server listens, and gives its target; raises what kept it from that."""
+        self._is_ready.wait()
+        if self._problem is not None:
+            raise self._problem
+        return self._target
+
+    def stop(self) -> None:
+        """Stops the server in good order."""
+        self._loop.call_soon_threadsafe(self._end.set)
+        self.join()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        async with self._app.running(self._settings) as self._target:
+            self._is_ready.set()
+            await self._end.wait()
+
+
+async def _open(settings: Settings) -> Database:
+    """The database of a server: given and checked, or embedded and brought up to date."""
+    if settings.database_url is not None:
+        database = Database(settings.database_url.get_secret_value(), settings.pool_size)
+        await schema_check(database)
+    else:
+        url = await embedded_start(settings.data_dir / "postgres")
+        database = Database(url, settings.pool_size)
+        await schema_upgrade(database)
+    return database

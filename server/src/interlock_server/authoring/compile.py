@@ -1,0 +1,383 @@
+"""Compiles what an author wrote into data and a catalog, and reports every mistake at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlock import v1
+from interlock_server import limits
+from interlock_server.authoring.agents import Agent, Team
+from interlock_server.authoring.steps import (
+    Condition,
+    Loop,
+    Parallel,
+    Router,
+    Step,
+    Steps,
+    Workflow,
+)
+from interlock_server.authoring.tools import INJECTED, Tool
+
+_ON_ERROR = {"fail": v1.ON_STEP_ERROR_FAIL, "skip": v1.ON_STEP_ERROR_SKIP}
+_NAMED = (Step, Steps, Condition, Loop, Router, Parallel, Workflow, Agent, Team)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: the place in the definition, what is wrong, and the remedy."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
+class DefinitionError(Exception):
+    """The definitions have mistakes; `problems` holds all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{count} in the definitions:\n{listing}")
+        self.problems = tuple(problems)
+
+
+@dataclass
+class Catalog:
+    """The code that definitions name: what a run looks up when it needs it."""
+
+    agents: dict[str, Agent] = field(default_factory=dict)
+    teams: dict[str, Team] = field(default_factory=dict)
+    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """All workflows of an app as data, by name, with the catalog they share."""
+
+    workflows: dict[str, v1.Workflow]
+    catalog: Catalog
+    problems: list[Problem]
+
+
+def compile_workflows(workflows: Iterable[Workflow]) -> Compiled:
+    """Compiles workflows; what it gives is sound only when it has no problems."""
+    compiler = _Compiler()
+    compiled: dict[str, v1.Workflow] = {}
+    for workflow in workflows:
+        if not isinstance(workflow, Workflow):
+            compiler.report("app", f"{workflow!r} is not a Workflow")
+        elif workflow.name in compiled:
+            compiler.report(f"workflow {workflow.name!r}", "the name is taken; rename one of them")
+        else:
+            compiled[workflow.name] = compiler.workflow(workflow)
+    return Compiled(compiled, compiler.catalog, compiler.problems)
+
+
+class _Compiler:
+    """Walks definitions; collects the catalog and the problems on the way."""
+
+    def __init__(self) -> None:
+        self.catalog = Catalog()
+        self.problems: list[Problem] = []
+        self._open: list[Workflow] = []
+        self._checked: set[int] = set()
+
+    def report(self, place: str, text: str) -> None:
+        problem = Problem(place, text)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def workflow(self, workflow: Workflow) -> v1.Workflow:
+        place = f"workflow {workflow.name!r}"
+        self._check_name(place, workflow.name)
+        return v1.Workflow(
+            workflow_id=workflow.name,
+            description=workflow.description,
+            nodes=self._inside(workflow, place),
+        )
+
+    # Nodes.
+
+    def _inside(self, workflow: Workflow, place: str) -> list[v1.WorkflowNode]:
+        if any(one is workflow for one in self._open):
+            self.report(place, "the workflow contains itself; break the circle")
+            return []
+        if len(self._open) > limits.nested_workflows_max:
+            self.report(place, f"nested deeper than {limits.nested_workflows_max} workflows")
+            return []
+        self._open.append(workflow)
+        nodes = self._nodes(workflow.steps, place, "steps")
+        self._open.pop()
+        return nodes
+
+    def _nodes(self, steps: Any, place: str, slot: str, least: int = 1) -> list[v1.WorkflowNode]:
+        if not isinstance(steps, Sequence) or isinstance(steps, str):
+            self.report(place, f"{slot} is {steps!r}; give a list of steps")
+            return []
+        if len(steps) < least:
+            self.report(place, f"{slot} is empty; give at least one step")
+        nodes = [self._node(step, place) for step in steps]
+        self._check_unique(place, slot, [node.name for node in nodes if node is not None])
+        return [node for node in nodes if node is not None]
+
+    def _node(self, step: Any, place: str) -> v1.WorkflowNode | None:
+        if place.count(" > ") >= limits.tree_depth_max:
+            self.report(place, f"nested deeper than {limits.tree_depth_max} levels")
+            return None
+        if not isinstance(step, _NAMED) and not callable(step):
+            self.report(place, f"{step!r} is not a step; use Step(...) or another construct")
+            return None
+        if isinstance(step, Tool):
+            self.report(place, f"{step.name!r} is a tool; give it to an agent, not to a workflow")
+            return None
+        name = step.name if isinstance(step, _NAMED) else _function_name(step)
+        here = f"{place} > {name!r}"
+        self._check_name(here, name)
+        node = v1.WorkflowNode(name=str(name), description=getattr(step, "description", ""))
+        self._fill(node, step, here)
+        return node
+
+    def _fill(self, node: v1.WorkflowNode, step: Any, place: str) -> None:
+        match step:
+            case Step():
+                self._step(node, step, place)
+            case Steps():
+                node.steps.nodes.extend(self._nodes(step.steps, place, "steps"))
+                node.steps.SetInParent()
+            case Condition():
+                self._condition(node.condition, step, place)
+            case Loop():
+                self._loop(node.loop, step, place)
+            case Router():
+                self._router(node.router, step, place)
+            case Parallel():
+                node.parallel.nodes.extend(self._nodes(step.steps, place, "steps"))
+                node.parallel.SetInParent()
+            case Workflow():
+                self._nested(node.workflow, step, place)
+            case Agent() | Team():
+                node.step.executor.CopyFrom(self._executor(step, place))
+                node.step.on_error = v1.ON_STEP_ERROR_FAIL
+            case _:
+                node.step.executor.CopyFrom(self._function_ref(step, place))
+                node.step.on_error = v1.ON_STEP_ERROR_FAIL
+
+    def _step(self, node: v1.WorkflowNode, step: Step, place: str) -> None:
+        given = [one for one in (step.agent, step.team, step.executor, step.workflow) if one]
+        if len(given) != 1:
+            self.report(
+                place,
+                f"has {len(given)} executors; give exactly one of agent, team, executor, workflow",
+            )
+            return
+        if step.workflow:
+            self._nested(node.workflow, step.workflow, place)
+            return
+        if isinstance(given[0], Agent | Team):
+            node.step.executor.CopyFrom(self._executor(given[0], place))
+        else:
+            node.step.executor.CopyFrom(self._function_ref(given[0], place))
+        if step.on_error not in _ON_ERROR:
+            self.report(place, f"on_error is {step.on_error!r}; use 'fail' or 'skip'")
+        node.step.on_error = _ON_ERROR.get(step.on_error, v1.ON_STEP_ERROR_FAIL)
+        if not isinstance(step.max_retries, int) or not 0 <= step.max_retries <= 100:
+            self.report(place, f"max_retries is {step.max_retries!r}; use a number from 0 to 100")
+        elif step.max_retries:
+            node.step.retry_policy.max_attempts = step.max_retries + 1
+
+    def _condition(self, node: v1.ConditionNode, step: Condition, place: str) -> None:
+        if isinstance(step.evaluator, bool):
+            node.constant = step.evaluator
+        elif callable(step.evaluator):
+            node.function = self._function(step.evaluator, place, "evaluator", 1)
+        else:
+            self.report(place, f"evaluator is {step.evaluator!r}; use a bool or a function")
+        node.nodes.extend(self._nodes(step.steps, place, "steps"))
+        node.else_nodes.extend(self._nodes(step.else_steps, place, "else_steps", least=0))
+
+    def _loop(self, node: v1.LoopNode, step: Loop, place: str) -> None:
+        most = limits.loop_iterations_max
+        if type(step.max_iterations) is not int or not 1 <= step.max_iterations <= most:
+            self.report(
+                place, f"max_iterations is {step.max_iterations!r}; use a number from 1 to {most}"
+            )
+        else:
+            node.max_iterations = step.max_iterations
+        node.forward_iteration_output = step.forward_iteration_output
+        if step.end_condition is not None:
+            node.end_condition_function = self._function(
+                step.end_condition, place, "end_condition", 1
+            )
+        node.nodes.extend(self._nodes(step.steps, place, "steps"))
+
+    def _router(self, node: v1.RouterNode, step: Router, place: str) -> None:
+        node.selector_function = self._function(step.selector, place, "selector", 1)
+        choices = [
+            Steps(name=f"steps_group_{position}", steps=choice)
+            if isinstance(choice, list | tuple)
+            else choice
+            for position, choice in enumerate(step.choices)
+        ]
+        node.routes.extend(self._nodes(choices, place, "choices"))
+
+    def _nested(self, node: v1.NestedWorkflowNode, workflow: Workflow, place: str) -> None:
+        node.workflow_id = workflow.name
+        node.nodes.extend(self._inside(workflow, place))
+
+    # Executors.
+
+    def _executor(self, speaker: Agent | Team, place: str) -> v1.ExecutorRef:
+        self._speaker(speaker, place, ())
+        is_team = isinstance(speaker, Team)
+        return v1.ExecutorRef(
+            type=v1.EXECUTOR_TYPE_TEAM if is_team else v1.EXECUTOR_TYPE_AGENT,
+            executor_id=speaker.name,
+        )
+
+    def _speaker(self, speaker: Agent | Team, place: str, above: tuple[Any, ...]) -> None:
+        kind = "team" if isinstance(speaker, Team) else "agent"
+        here = f"{kind} {speaker.name!r}"
+        known = self.catalog.agents.get(speaker.name) or self.catalog.teams.get(speaker.name)
+        if any(one is speaker for one in above):
+            self.report(here, "the team contains itself; break the circle")
+            return
+        if known is not None and known is not speaker:
+            self.report(here, "another agent or team has this name; names are unique in an app")
+            return
+        if id(speaker) in self._checked:
+            return
+        self._checked.add(id(speaker))
+        self._check_name(here, speaker.name)
+        self._check_speaker(speaker, here)
+        if isinstance(speaker, Team):
+            self.catalog.teams[speaker.name] = speaker
+            self._members(speaker, here, (*above, speaker))
+        else:
+            self.catalog.agents[speaker.name] = speaker
+
+    def _members(self, team: Team, place: str, above: tuple[Any, ...]) -> None:
+        if not team.members:
+            self.report(place, "has no members; give at least one agent or team")
+        for member in team.members:
+            if isinstance(member, Agent | Team):
+                self._speaker(member, place, above)
+            else:
+                self.report(place, f"member {member!r} is neither an Agent nor a Team")
+        self._check_unique(place, "members", [getattr(one, "name", "") for one in team.members])
+
+    def _check_speaker(self, speaker: Agent | Team, place: str) -> None:
+        if not 1 <= speaker.max_turns <= limits.turns_max:
+            self.report(
+                place,
+                f"max_turns is {speaker.max_turns}; use a number from 1 to {limits.turns_max}",
+            )
+        tools = [as_tool(one) for one in speaker.tools if callable(one)]
+        for one in speaker.tools:
+            if not callable(one):
+                self.report(place, f"tool {one!r} is not a function; decorate one with @tool")
+        self._check_unique(place, "tools", [one.name for one in tools])
+        for one in tools:
+            self._check_tool(one, f"{place} > tool {one.name!r}")
+
+    def _check_tool(self, tool: Tool, place: str) -> None:
+        self._check_name(place, tool.name)
+        gates = ("requires_confirmation", "requires_user_input", "external_execution")
+        flags = [flag for flag in gates if getattr(tool, flag)]
+        if len(flags) > 1:
+            self.report(place, f"has {' and '.join(flags)}; a tool can have only one of them")
+        if tool.user_input_fields and not tool.requires_user_input:
+            self.report(place, "has user_input_fields without requires_user_input=True")
+        self._check_not_generator(tool.function, place)
+        parameters = self._parameters(tool.function, place)
+        for name in tool.user_input_fields:
+            if name not in parameters or name in INJECTED:
+                known = ", ".join(sorted(set(parameters) - INJECTED)) or "none"
+                self.report(
+                    place, f"user_input_fields names {name!r}, not a parameter; it has: {known}"
+                )
+
+    # Functions.
+
+    def _function_ref(self, function: Any, place: str) -> v1.ExecutorRef:
+        return v1.ExecutorRef(
+            type=v1.EXECUTOR_TYPE_FUNCTION,
+            executor_id=self._function(function, place, "executor", 1),
+        )
+
+    def _function(self, function: Any, place: str, slot: str, takes: int) -> str:
+        """Checks a function and gives the name it is registered under.
+
+        A function of a module has a name of its own, which survives when its
+        step is renamed; a lambda or a closure is known by its place only.
+        """
+        if not callable(function):
+            self.report(place, f"{slot} is {function!r}; use a function")
+            return ""
+        self._check_not_generator(function, place)
+        self._check_signature(function, place, slot, takes)
+        qualified = getattr(function, "__qualname__", "")
+        if qualified and "<" not in qualified and getattr(function, "__module__", ""):
+            name = f"{function.__module__}:{qualified}"
+        else:
+            name = f"{place}:{slot}"
+        if self.catalog.functions.setdefault(name, function) is not function:
+            name = f"{place}:{slot}"
+            self.catalog.functions[name] = function
+        return name
+
+    def _check_signature(self, function: Any, place: str, slot: str, takes: int) -> None:
+        parameters = self._parameters(function, place)
+        own = [
+            one
+            for name, one in parameters.items()
+            if name not in INJECTED | {"step_choices"}
+            and one.default is inspect.Parameter.empty
+            and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        ]
+        takes_any = any(one.kind is one.VAR_POSITIONAL for one in parameters.values())
+        if len(own) != takes and not (takes_any and len(own) < takes):
+            extra = ", ".join(sorted(INJECTED))
+            self.report(
+                place,
+                f"{slot} {_function_name(function)!r} takes {len(own)} arguments; it must take "
+                f"{takes}, and may ask for {extra} by name",
+            )
+
+    def _check_not_generator(self, function: Any, place: str) -> None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            self.report(place, f"{_function_name(function)!r} is a generator; return one value")
+
+    def _parameters(self, function: Any, place: str) -> dict[str, inspect.Parameter]:
+        try:
+            return dict(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            self.report(place, f"the signature of {_function_name(function)!r} cannot be read")
+            return {}
+
+    # Names.
+
+    def _check_name(self, place: str, name: Any) -> None:
+        most = limits.name_characters_max
+        if not isinstance(name, str) or not 0 < len(name) <= most or not name.isprintable():
+            self.report(
+                place, f"name is {name!r}; use 1 to {most} characters without control characters"
+            )
+
+    def _check_unique(self, place: str, slot: str, names: Sequence[str]) -> None:
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                self.report(place, f"{slot} has {names.count(name)} of the name {name!r}; rename")
+
+
+def as_tool(one: Tool | Callable[..., Any]) -> Tool:
+    """A plain function is a tool without a gate."""
+    return one if isinstance(one, Tool) else Tool(one)
+
+
+def _function_name(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)

@@ -1,0 +1,1 @@
+"""The hands: functions, tools, agents and teams, run through the engine's context."""

@@ -1,0 +1,349 @@
+"""Conversations: the loop in which a speaker talks to its model and its tools.
+
+A team is the same loop with one more tool, by which it opens a conversation with
+a member. Nothing here knows whether it runs for the first time: every turn and
+every call goes through the context, which hands back what was recorded. What a
+turn means (the arguments as they were checked, the gates that stood in front of
+its calls) is recorded with it, so code that changes later changes no past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from interlock import v1
+from interlock_server import jsontext, limits
+from interlock_server.authoring.conversation import (
+    Correction,
+    Message,
+    ModelError,
+    ModelRequest,
+    ModelTurn,
+    ToolCall,
+    ToolResult,
+    ToolResults,
+    UserMessage,
+)
+from interlock_server.engine.context import (
+    CodeMissing,
+    Context,
+    Effect,
+    EffectFailed,
+    Performance,
+    gather_all,
+)
+from interlock_server.engine.gates import Answered, Go, verdict
+from interlock_server.engine.interpreter import StepFailure
+from interlock_server.engine.keys import Key
+from interlock_server.engine.places import Place
+from interlock_server.executors.models import ArgumentErrors, parse_output
+from interlock_server.executors.speakers import DELEGATE, Speaker
+from interlock_server.executors.tools import BadArguments, LoadedTool
+
+
+@dataclass
+class Scene:
+    """One execution of a step's agent or team: what its conversations have in common."""
+
+    context: Context
+    place: Place
+    executor: v1.ExecutorRef
+    executor_name: str
+    usage: v1.Usage = field(default_factory=v1.Usage)
+    deltas: int = 0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A call as it was found when the model made it: part of the record of its turn.
+
+    Args:
+        args_json: the arguments, checked; empty when there is an `error`.
+        error: why the call cannot be made, for the model to read.
+        gate: the kind of requirement it waits for; 0 means that it is free.
+        stop: whether its result ends the conversation.
+    """
+
+    args_json: str = ""
+    error: str = ""
+    gate: int = 0
+    stop: bool = False
+
+
+@dataclass
+class Invocation:
+    """One call on its way to its outcome, under the key that it is recorded by."""
+
+    key: Key
+    call: ToolCall
+    gate: v1.RequirementKind
+    execution: v1.ToolExecution
+    inside: list[v1.ToolExecution] = field(default_factory=list)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has its outcome."""
+        return self.execution.WhichOneof("outcome") is not None
+
+    @property
+    def told(self) -> ToolResult:
+        """What the model reads of it."""
+        execution = self.execution
+        is_error = execution.WhichOneof("outcome") == "error_message"
+        text = execution.error_message if is_error else _readable(execution.result_json)
+        return ToolResult(self.call.tool_call_id, self.call.tool_name, text, is_error)
+
+    @property
+    def ends_conversation(self) -> bool:
+        """Whether it succeeded, and its tool says that success is the end."""
+        execution = self.execution
+        return execution.stop_after_tool_call and execution.WhichOneof("outcome") == "result_json"
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A speaker at work on one task; `executions` collects the calls, in call order."""
+
+    scene: Scene
+    speaker: Speaker
+    key: Key
+    member_path: tuple[str, ...] = ()
+    executions: list[v1.ToolExecution] = field(default_factory=list)
+
+    async def run(self, task: str) -> Any:
+        """Talks until the model gives its final answer, and returns it as a JSON value.
+
+        Raises:
+            StepFailure: the model failed, or did not come to an end in its turns.
+            Suspended: a call waits for somebody.
+        """
+        messages: list[Message] = [UserMessage(task)]
+        most = self.speaker.definition.max_turns
+        for number in range(1, most + 1):
+            at = self.key.part(f"turn{number}")
+            turn, invocations = await self._turn(at, messages)
+            messages.append(turn)
+            if invocations:
+                await self._answer_calls(invocations)
+                for one in invocations:
+                    if one.ends_conversation:
+                        return jsontext.loads(one.execution.result_json)
+                messages.append(ToolResults(tuple(one.told for one in invocations)))
+                continue
+            try:
+                return self._answer(turn.text)
+            except ArgumentErrors as errors:
+                messages.append(Correction(f"The answer does not fit its schema: {errors}"))
+        text = f"{self.speaker.name!r} did not come to an end in {most} turns"
+        raise StepFailure("TURN_LIMIT_EXCEEDED", text, agent_name=self.speaker.name)
+
+    def _answer(self, text: str) -> Any:
+        if self.speaker.output is None:
+            return text
+        return parse_output(self.speaker.definition.output_schema, text)
+
+    # The model's turn.
+
+    async def _turn(
+        self, at: Key, messages: Sequence[Message]
+    ) -> tuple[ModelTurn, list[Invocation]]:
+        try:
+            record = await self.scene.context.call(
+                at.part("model"), Effect(lambda performance: self._speak(messages, performance))
+            )
+        except EffectFailed as failure:
+            raise StepFailure(
+                failure.reason, failure.message, agent_name=self.speaker.name
+            ) from failure
+        calls = [ToolCall(**call) for call in record["turn"].pop("tool_calls")]
+        turn = ModelTurn(**record["turn"], tool_calls=tuple(calls))
+        self.scene.usage.model_requests += 1
+        self.scene.usage.input_tokens += turn.input_tokens
+        self.scene.usage.output_tokens += turn.output_tokens
+        time = Timestamp()
+        time.FromMicroseconds(record["time"])
+        checked = [Checked(**one) for one in record["checked"]]
+        return turn, [
+            self._invocation(at.part(f"call{number}"), call, one, time)
+            for number, (call, one) in enumerate(zip(calls, checked, strict=True), start=1)
+        ]
+
+    async def _speak(self, messages: Sequence[Message], performance: Performance) -> Any:
+        """Asks the model, and checks the calls it makes."""
+        request = ModelRequest(
+            messages=tuple(messages),
+            instructions=self.speaker.instructions,
+            tools=self.speaker.specs,
+            output=self.speaker.output,
+            settings=self.speaker.definition.settings,
+        )
+        try:
+            turn = await self.speaker.model.request(request, self._voice(performance))
+        except ModelError as error:
+            raise EffectFailed("MODEL_FAILED", str(error)) from error
+        if len(turn.tool_calls) > limits.tool_calls_per_turn_max:
+            text = f"the model made {len(turn.tool_calls)} calls in one turn"
+            raise EffectFailed("TOOL_CALL_LIMIT_EXCEEDED", text)
+        return {
+            "turn": asdict(turn),
+            "checked": [asdict(self._checked(call)) for call in turn.tool_calls],
+            "time": int(self.scene.context.now().timestamp() * 1_000_000),
+        }
+
+    def _voice(self, performance: Performance) -> Callable[[str], None] | None:
+        """Shows text as it comes to whoever watches; with nobody there, the model need not stream."""
+        if not performance.is_watched:
+            return None
+
+        def on_text(text: str) -> None:
+            self.scene.deltas += 1
+            delta = v1.ContentDelta(
+                text=jsontext.clean(text), index=self.scene.deltas, agent_name=self.speaker.name
+            )
+            performance.publish(v1.RunEvent(step=self.scene.place.ref, content_delta=delta))
+
+        return on_text
+
+    def _checked(self, call: ToolCall) -> Checked:
+        tool = self.speaker.tools.get(call.tool_name)
+        try:
+            if tool is not None:
+                gate = tool.kind if tool.tool.is_gated else 0
+                args_json = tool.parse(call.args_json)
+                return Checked(args_json, gate=gate, stop=tool.tool.stop_after_tool_call)
+            if call.tool_name == DELEGATE and self.speaker.members:
+                return Checked(self._parsed_delegation(call.args_json))
+        except BadArguments as error:
+            return Checked(error=jsontext.clean(str(error)))
+        known = ", ".join(spec.name for spec in self.speaker.specs) or "none"
+        name = jsontext.clean(call.tool_name)[: limits.name_characters_max]
+        return Checked(error=f"There is no tool {name!r}; the tools are: {known}.")
+
+    def _parsed_delegation(self, args_json: str) -> str:
+        try:
+            args = jsontext.loads(args_json)
+        except jsontext.JsonError as error:
+            raise BadArguments(f"The arguments are not usable: {error}.") from None
+        if not isinstance(args, dict) or args.get("member_name") not in self.speaker.members:
+            members = ", ".join(self.speaker.members)
+            raise BadArguments(f"member_name must name a member of the team: {members}.")
+        if not isinstance(args.get("task"), str):
+            raise BadArguments("task must be a text.")
+        return jsontext.dumps(args)
+
+    # Its calls.
+
+    def _invocation(
+        self, key: Key, call: ToolCall, checked: Checked, time: Timestamp
+    ) -> Invocation:
+        execution = v1.ToolExecution(
+            tool_call_id=jsontext.clean(call.tool_call_id),
+            tool_name=jsontext.clean(call.tool_name),
+            tool_args_json=checked.args_json,
+            agent_name=self.speaker.name,
+            stop_after_tool_call=checked.stop,
+            create_time=time,
+        )
+        if checked.error:
+            execution.error_message = checked.error
+        return Invocation(key, call, v1.RequirementKind.ValueType(checked.gate), execution)
+
+    async def _answer_calls(self, invocations: Sequence[Invocation]) -> None:
+        """Gives every call its outcome.
+
+        Calls without a gate run at once. Gated ones run in call order when each
+        of them has been decided; until then nothing gated has happened.
+        """
+        gated = [one for one in invocations if one.gate]
+        free = [one for one in invocations if not one.gate and not one.is_answered]
+        questions = [self._question(one) for one in gated]
+        await gather_all(
+            *(self._call(one) for one in free),
+            *(self._ask(one, question) for one, question in zip(gated, questions, strict=True)),
+        )
+        for one, question in zip(gated, questions, strict=True):
+            await self._settle(one, question)
+        for one in invocations:
+            self.executions.extend((one.execution, *one.inside))
+
+    async def _call(self, one: Invocation) -> None:
+        if one.call.tool_name == DELEGATE and self.speaker.members:
+            await self._delegate(one)
+        else:
+            await self._perform(one)
+
+    def _question(self, one: Invocation) -> v1.Requirement:
+        question = self._about(one, one.gate)
+        tool = self.speaker.tools.get(one.call.tool_name)
+        if tool and one.gate == v1.REQUIREMENT_KIND_USER_INPUT:
+            question.user_input_schema.extend(tool.fields(one.execution.tool_args_json))
+        return question
+
+    def _about(self, one: Invocation, kind: v1.RequirementKind) -> v1.Requirement:
+        return v1.Requirement(
+            step=self.scene.place.ref,
+            executor=self.scene.executor,
+            executor_name=self.scene.executor_name,
+            executor_run_id=self.scene.place.key,
+            member_path=self.member_path,
+            kind=kind,
+            tool_execution=one.execution,
+        )
+
+    async def _ask(self, one: Invocation, question: v1.Requirement) -> v1.RequirementResolution:
+        return await self.scene.context.ask(one.key.part("gate"), question)
+
+    async def _settle(self, one: Invocation, question: v1.Requirement) -> None:
+        """Does with a gated call what was decided."""
+        match verdict(question, await self._ask(one, question)):
+            case Go(args_json):
+                one.execution.tool_args_json = args_json
+                await self._perform(one)
+            case Answered(error_message="", result_json=result_json):
+                one.execution.result_json = result_json
+            case Answered(error_message=error_message):
+                one.execution.error_message = error_message
+
+    async def _perform(self, one: Invocation) -> None:
+        args_json = one.execution.tool_args_json
+
+        async def perform(performance: Performance) -> Any:
+            return await self._tool(one).perform(args_json, performance)
+
+        doubt = self._about(one, v1.REQUIREMENT_KIND_IN_DOUBT) if one.gate else None
+        self._emit(one, tool_call_started=v1.ToolCallStarted(tool_execution=one.execution))
+        try:
+            result = await self.scene.context.call(one.key, Effect(perform, doubt))
+            one.execution.result_json = jsontext.dumps(result)
+        except EffectFailed as failure:
+            one.execution.error_message = jsontext.clean(failure.message) or failure.reason
+        self._emit(one, tool_call_completed=v1.ToolCallCompleted(tool_execution=one.execution))
+
+    def _tool(self, one: Invocation) -> LoadedTool:
+        try:
+            return self.speaker.tools[one.call.tool_name]
+        except KeyError:
+            raise CodeMissing(f"{self.speaker.name}.{one.call.tool_name}") from None
+
+    async def _delegate(self, one: Invocation) -> None:
+        args = jsontext.loads(one.execution.tool_args_json)
+        member = self.speaker.members.get(args["member_name"])
+        if member is None:
+            raise CodeMissing(f"{self.speaker.name}.{args['member_name']}")
+        self._emit(one, tool_call_started=v1.ToolCallStarted(tool_execution=one.execution))
+        path = (*self.member_path, member.name)
+        work = Conversation(self.scene, member, one.key.child(member.name), path)
+        one.execution.result_json = jsontext.dumps(await work.run(args["task"]))
+        one.inside.extend(work.executions)
+        self._emit(one, tool_call_completed=v1.ToolCallCompleted(tool_execution=one.execution))
+
+    def _emit(self, one: Invocation, **event: Any) -> None:
+        self.scene.context.emit(one.key, v1.RunEvent(step=self.scene.place.ref, **event))
+
+
+def _readable(result_json: str) -> str:
+    return jsontext.shown(jsontext.loads(result_json))

@@ -1,0 +1,81 @@
+"""Calls authors' functions: sync or async, with what they ask for by name."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pydantic_core
+
+from interlock_server import jsontext
+from interlock_server.authoring.tools import INJECTED
+from interlock_server.engine.context import EffectFailed, RunContext
+
+_ERROR_CHARACTERS_MAX = 2_000
+
+
+async def call_function(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    run: RunContext,
+    reason: str,
+    **offered: Any,
+) -> Any:
+    """Calls a function and gives its result; a plain one runs in a thread.
+
+    Args:
+        run: handed over where the function has a parameter `run_context` or
+            `session_state`.
+        reason: the reason of the failure when it raises.
+        offered: more that it may ask for by name.
+
+    Raises:
+        EffectFailed: it raised.
+    """
+    injected = {"run_context": run, "session_state": run.session_state, **offered}
+    wanted = {name: injected[name] for name in asked_for(function, injected)}
+    try:
+        if _is_async(function):
+            return await function(*args, **kwargs, **wanted)
+        result = await asyncio.to_thread(function, *args, **kwargs, **wanted)
+        return await result if inspect.isawaitable(result) else result
+    except (Exception, SystemExit) as error:
+        raise EffectFailed(reason, describe(error)) from error
+
+
+def asked_for(function: Callable[..., Any], offered: Mapping[str, Any]) -> list[str]:
+    """The offered names that a function has parameters for."""
+    return [name for name in inspect.signature(function).parameters if name in offered]
+
+
+def hidden_parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """The parameters that neither a model nor a person sees."""
+    return INJECTED & set(inspect.signature(function).parameters)
+
+
+def as_json(value: Any, reason: str) -> Any:
+    """A result as a JSON value, the same before and after it was stored.
+
+    Raises:
+        EffectFailed: it cannot be JSON.
+    """
+    try:
+        return jsontext.loads(jsontext.dumps(pydantic_core.to_jsonable_python(value)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise EffectFailed(
+            reason, f"gave a {type(value).__name__}, which cannot be JSON: {describe(error)}"
+        ) from error
+
+
+def describe(error: BaseException) -> str:
+    """The text of an author's exception, for the people who run the workflow."""
+    return (str(error) or type(error).__name__)[:_ERROR_CHARACTERS_MAX]
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )

@@ -1,0 +1,178 @@
+"""Tools as a run needs them: what the model sees, what a person is asked, and the call itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from interlock import v1
+from interlock_server import jsontext
+from interlock_server.authoring.conversation import ToolSpec
+from interlock_server.authoring.tools import Tool
+from interlock_server.engine.context import EffectFailed, Performance
+from interlock_server.errors import FieldViolation
+from interlock_server.executors.functions import as_json, call_function, hidden_parameters
+from interlock_server.executors.models import ArgumentErrors, ToolSchema, tool_schema
+
+_FIELD_TYPES = {
+    "string": v1.USER_INPUT_FIELD_TYPE_STRING,
+    "integer": v1.USER_INPUT_FIELD_TYPE_INTEGER,
+    "number": v1.USER_INPUT_FIELD_TYPE_NUMBER,
+    "boolean": v1.USER_INPUT_FIELD_TYPE_BOOLEAN,
+    "array": v1.USER_INPUT_FIELD_TYPE_ARRAY,
+    "object": v1.USER_INPUT_FIELD_TYPE_OBJECT,
+}
+
+
+class BadArguments(Exception):
+    """The model's arguments do not fit the tool; the text tells the model what to mend."""
+
+
+@dataclass(frozen=True)
+class LoadedTool:
+    """A tool with its schema."""
+
+    tool: Tool
+    schema: ToolSchema
+
+    @classmethod
+    def load(cls, tool: Tool) -> LoadedTool:
+        """Reads the tool's signature.
+
+        Raises:
+            Exception: a parameter has a type that no schema can be made of.
+        """
+        return cls(tool, tool_schema(tool.function, hidden=hidden_parameters(tool.function)))
+
+    @property
+    def name(self) -> str:
+        """Name of the tool."""
+        return self.tool.name
+
+    @cached_property
+    def description(self) -> str:
+        """What the tool does."""
+        return self.tool.description or self.schema.description or ""
+
+    @cached_property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it, without the parameters that a person fills in."""
+        visible = self.schema.visible_schema(without=self.user_fields)
+        return ToolSpec(self.name, self.description, visible)
+
+    @cached_property
+    def user_fields(self) -> frozenset[str]:
+        """The parameters that a person fills in."""
+        if not self.tool.requires_user_input:
+            return frozenset()
+        return frozenset(self.tool.user_input_fields or self._properties)
+
+    @property
+    def kind(self) -> v1.RequirementKind:
+        """What a call of this gated tool waits for."""
+        if self.tool.external_execution:
+            return v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
+        if self.tool.requires_user_input:
+            return v1.REQUIREMENT_KIND_USER_INPUT
+        return v1.REQUIREMENT_KIND_CONFIRMATION
+
+    def parse(self, args_json: str) -> str:
+        """Checks what the model wrote, but for what a person will fill in, and tidies it.
+
+        Raises:
+            BadArguments: it does not fit.
+        """
+        try:
+            args = jsontext.loads(args_json or "{}")
+        except jsontext.JsonError as error:
+            raise BadArguments(f"The arguments of {self.name} are not usable: {error}.") from None
+        if not isinstance(args, dict):
+            raise BadArguments(f"The arguments of {self.name} must be a JSON object.")
+        errors = [one for one in self._errors(args) if _root(one.field) not in self.user_fields]
+        if errors:
+            listing = "; ".join(f"{one.field or 'arguments'}: {one.description}" for one in errors)
+            raise BadArguments(f"Invalid arguments for {self.name}: {listing}. Mend and try again.")
+        return jsontext.dumps(args)
+
+    def fields(self, args_json: str) -> list[v1.UserInputField]:
+        """All parameters in the order of the signature; only `user_fields` can be filled in."""
+        args = jsontext.loads(args_json)
+        required = self.schema.parameters_schema.get("required", ())
+        return [
+            v1.UserInputField(
+                name=name,
+                type=_field_type(rule),
+                description=rule.get("description", ""),
+                required=name in required and name in self.user_fields,
+                value_json=jsontext.dumps(args[name]) if name in args else "",
+                allowed_values_json=[jsontext.dumps(one) for one in self._allowed(rule)],
+                read_only=name not in self.user_fields,
+            )
+            for name, rule in self._properties.items()
+        ]
+
+    def check_values(self, args_json: str, values: Mapping[str, Any]) -> list[FieldViolation]:
+        """What is wrong with a person's values; empty when the call could be made with them."""
+        violations = []
+        for name in values:
+            if name not in self._properties:
+                known = ", ".join(sorted(self.user_fields))
+                text = f"there is no such field; the fields are: {known}"
+                violations.append(FieldViolation(name, text))
+            elif name not in self.user_fields:
+                text = "the agent fixed this value; leave it out"
+                violations.append(FieldViolation(name, text))
+        merged = {**jsontext.loads(args_json), **values}
+        return violations or self._errors(merged)
+
+    async def perform(self, args_json: str, performance: Performance) -> Any:
+        """Calls the function and gives its result as a JSON value.
+
+        Raises:
+            EffectFailed: it raised, or its result cannot be JSON.
+        """
+        try:
+            args, kwargs = self.schema.to_call(self.schema.validate(jsontext.loads(args_json)))
+        except ArgumentErrors as error:
+            raise EffectFailed("TOOL_FAILED", f"invalid arguments: {error}") from error
+        result = await call_function(
+            self.tool.function, tuple(args), kwargs, performance.run, "TOOL_FAILED"
+        )
+        return as_json(result, "TOOL_FAILED")
+
+    @property
+    def _properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = self.schema.parameters_schema.get("properties", {})
+        return properties
+
+    def _allowed(self, rule: Mapping[str, Any]) -> list[Any]:
+        resolved = self._resolved(rule)
+        return list(resolved.get("enum", [resolved["const"]] if "const" in resolved else []))
+
+    def _resolved(self, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+        reference = rule.get("$ref", "")
+        if not reference.startswith("#/$defs/"):
+            return rule
+        definitions = self.schema.parameters_schema.get("$defs", {})
+        found: Mapping[str, Any] = definitions.get(reference.removeprefix("#/$defs/"), rule)
+        return found
+
+    def _errors(self, args: Mapping[str, Any]) -> list[FieldViolation]:
+        try:
+            self.schema.validate(args)
+        except ArgumentErrors as error:
+            return [FieldViolation(path, text) for path, text in error.errors]
+        return []
+
+
+def _root(path: str) -> str:
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def _field_type(rule: Mapping[str, Any]) -> v1.UserInputFieldType:
+    options = [one for one in rule.get("anyOf", [rule]) if one.get("type") != "null"]
+    kind = options[0].get("type", "") if len(options) == 1 else ""
+    return _FIELD_TYPES.get(kind, v1.USER_INPUT_FIELD_TYPE_UNSPECIFIED)

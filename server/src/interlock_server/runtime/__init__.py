@@ -1,0 +1,1 @@
+"""The heart: holds runs by leases, interprets them, commits what they do, and wakes who waits."""

@@ -1,0 +1,173 @@
+"""Decisions: whether an answer fits the requirement it is for, before anything is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from interlock import v1
+from interlock_server import jsontext, limits
+from interlock_server.engine.gates import ACCEPTED
+from interlock_server.errors import (
+    EtagMismatch,
+    ExecutorNotFound,
+    FieldViolation,
+    InvalidField,
+    RequirementAlreadyResolved,
+    RequirementCancelled,
+    ResolutionMismatch,
+)
+
+_NOTES = {
+    "confirm": ("note",),
+    "reject": ("note",),
+    "external_result": ("error_message",),
+    "retry": ("feedback",),
+    "fail": ("message",),
+}
+
+
+class Tools(Protocol):
+    """Checks values against a tool's parameters."""
+
+    def check_values(
+        self, requirement: v1.Requirement, values: Mapping[str, Any]
+    ) -> list[FieldViolation] | None:
+        """What is wrong with the values; `None` when the tool is not defined here."""
+        ...
+
+
+def kind_of(resolution: v1.RequirementResolution) -> str:
+    """The name of the answer that a resolution gives; empty when it gives none."""
+    return resolution.WhichOneof("resolution") or ""
+
+
+def check_answer(
+    tools: Tools, requirement: v1.Requirement, resolution: v1.RequirementResolution, field: str
+) -> v1.RequirementResolution:
+    """The answer in the form in which it is recorded.
+
+    Args:
+        field: path of the resolution in its request, for errors.
+
+    Raises:
+        InvalidField: a value is missing or malformed; each violation has its path.
+        ResolutionMismatch: it answers another kind of question.
+        ExecutorNotFound: the tool that must check the values is not defined here.
+    """
+    kind = kind_of(resolution)
+    if not kind:
+        raise invalid(f"{field}.resolution", "is missing; give an answer, such as confirm")
+    accepted = ACCEPTED.get(requirement.kind, frozenset())
+    if kind not in accepted:
+        asked = v1.RequirementKind.Name(requirement.kind).removeprefix("REQUIREMENT_KIND_")
+        raise ResolutionMismatch(
+            requirement.requirement_id, asked, kind, " or ".join(sorted(accepted))
+        )
+    _check_notes(resolution, kind, field)
+    recorded = v1.RequirementResolution()
+    recorded.CopyFrom(resolution)
+    recorded.ClearField("etag")
+    match kind:
+        case "confirm" if resolution.confirm.edited_args_json:
+            text = "this tool's arguments cannot be edited; leave it out"
+            raise invalid(f"{field}.confirm.edited_args_json", text)
+        case "reject" if resolution.reject.on_reject:
+            text = "a tool call leaves no choice here; leave it out"
+            raise invalid(f"{field}.reject.on_reject", text)
+        case "user_input":
+            recorded.user_input.values_json = _checked_values(tools, requirement, resolution, field)
+        case "external_result":
+            _check_result(recorded.external_result, field)
+    return recorded
+
+
+def is_settled(
+    requirement: v1.Requirement,
+    sent: v1.RequirementResolution,
+    recorded: v1.RequirementResolution,
+) -> bool:
+    """Whether the same decision stands already, so that there is nothing left to do.
+
+    Raises:
+        RequirementAlreadyResolved: another decision stands.
+        RequirementCancelled: the requirement ended with its run.
+        EtagMismatch: it has changed since the caller read it.
+    """
+    if requirement.state == v1.REQUIREMENT_STATE_RESOLVED:
+        if requirement.resolution == recorded:
+            return True
+        raise RequirementAlreadyResolved(
+            requirement.requirement_id,
+            kind_of(requirement.resolution),
+            requirement.resolved_by,
+            requirement.resolve_time.ToJsonString(),
+        )
+    if requirement.state == v1.REQUIREMENT_STATE_CANCELLED:
+        raise RequirementCancelled(requirement.requirement_id)
+    if sent.etag and sent.etag != requirement.etag:
+        raise EtagMismatch(requirement.etag)
+    return False
+
+
+def check_unique(requirement_ids: Sequence[str], fields: Sequence[str]) -> None:
+    """Refuses two answers to one question in one request.
+
+    Raises:
+        InvalidField: there are two.
+    """
+    seen: dict[str, str] = {}
+    for requirement_id, field in zip(requirement_ids, fields, strict=True):
+        if requirement_id in seen:
+            text = f"is answered by {seen[requirement_id]} too; give one answer"
+            raise invalid(f"{field}.requirement_id", text)
+        seen[requirement_id] = field
+
+
+def invalid(field: str, description: str) -> InvalidField:
+    """One violation as an error."""
+    return InvalidField([FieldViolation(field, description)])
+
+
+def _check_notes(resolution: v1.RequirementResolution, kind: str, field: str) -> None:
+    for name in _NOTES.get(kind, ()):
+        if len(getattr(getattr(resolution, kind), name)) > limits.note_characters_max:
+            text = f"is longer than {limits.note_characters_max:,} characters"
+            raise invalid(f"{field}.{kind}.{name}", text)
+
+
+def _checked_values(
+    tools: Tools, requirement: v1.Requirement, resolution: v1.RequirementResolution, field: str
+) -> str:
+    path = f"{field}.user_input.values_json"
+    values = _parsed(resolution.user_input.values_json, path)
+    if not isinstance(values, dict):
+        raise invalid(path, "must be a JSON object of values by field name")
+    violations = tools.check_values(requirement, values)
+    if violations is None:
+        tool = requirement.tool_execution
+        raise ExecutorNotFound(requirement.run_id, f"{tool.agent_name}.{tool.tool_name}")
+    if violations:
+        raise InvalidField(
+            [FieldViolation(f"{path}.{one.field}", one.description) for one in violations]
+        )
+    return jsontext.dumps(values)
+
+
+def _check_result(result: v1.ExternalResult, field: str) -> None:
+    match result.WhichOneof("outcome"):
+        case "result_json":
+            path = f"{field}.external_result.result_json"
+            result.result_json = jsontext.dumps(_parsed(result.result_json, path))
+        case None:
+            text = "is missing; give result_json or error_message"
+            raise invalid(f"{field}.external_result.outcome", text)
+
+
+def _parsed(text: str, path: str) -> Any:
+    if not text:
+        raise invalid(path, "is missing; give JSON")
+    try:
+        return jsontext.loads(text)
+    except jsontext.JsonError as error:
+        raise invalid(path, str(error)) from None

@@ -1,0 +1,92 @@
+"""The hub: wakes whoever in this process waits for a run, and carries live text to watchers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from interlock import v1
+
+_LIVE_EVENTS_MAX = 1_000
+"""How much live text waits for a slow watcher; more is dropped, since it is not stored either."""
+
+
+class Subscription:
+    """One waiter's view of a run: wake-ups, which coalesce, and live events, in order."""
+
+    def __init__(self, wants_live: bool) -> None:
+        self.wants_live = wants_live
+        self._live: deque[v1.RunEvent] = deque(maxlen=_LIVE_EVENTS_MAX)
+        self._is_due = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._is_due.set()
+
+    def deliver(self, event: v1.RunEvent) -> None:
+        """Live text has come."""
+        self._live.append(event)
+        self._is_due.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits until something happens, or as long; `False` when nothing did."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_due.wait()
+        except TimeoutError:
+            return False
+        self._is_due.clear()
+        return True
+
+    def live(self) -> list[v1.RunEvent]:
+        """The live events that have come since the last call."""
+        taken = list(self._live)
+        self._live.clear()
+        return taken
+
+
+class Hub:
+    """Who in this process waits for which run."""
+
+    def __init__(self) -> None:
+        self._by_run: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._everything: set[Subscription] = set()
+
+    @contextmanager
+    def subscribe(self, run_id: str, wants_live: bool = False) -> Iterator[Subscription]:
+        """A subscription to one run; an empty id subscribes to all."""
+        subscription = Subscription(wants_live)
+        group = self._by_run[run_id] if run_id else self._everything
+        group.add(subscription)
+        try:
+            yield subscription
+        finally:
+            group.discard(subscription)
+            if run_id and not group:
+                self._by_run.pop(run_id, None)
+
+    def moved(self, run_id: str) -> None:
+        """A run has moved, here or elsewhere."""
+        for subscription in self._waiting(run_id):
+            subscription.wake()
+
+    def live(self, event: v1.RunEvent) -> None:
+        """Shows a live event to the watchers of its run."""
+        for subscription in self._by_run.get(event.run_id, ()):
+            if subscription.wants_live:
+                subscription.deliver(event)
+
+    def is_watched(self, run_id: str) -> bool:
+        """Whether anybody in this process watches the live events of a run."""
+        return any(one.wants_live for one in self._by_run.get(run_id, ()))
+
+    def wake_all(self) -> None:
+        """Wakes everybody: the process shuts down."""
+        for group in (*self._by_run.values(), self._everything):
+            for subscription in group:
+                subscription.wake()
+
+    def _waiting(self, run_id: str) -> list[Subscription]:
+        return [*self._by_run.get(run_id, ()), *self._everything]

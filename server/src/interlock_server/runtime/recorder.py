@@ -1,0 +1,388 @@
+"""The recorder: the engine's `Context` over a journal that is stored.
+
+What a run does is buffered and committed in the order in which it happened: at
+once where the promise depends on it (before an effect that must not be repeated,
+at a pause, at the end), and else soon, together with whatever else is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from interlock import v1
+from interlock_server import jsontext, limits
+from interlock_server.engine.context import (
+    Effect,
+    EffectFailed,
+    Performance,
+    RunContext,
+    Suspended,
+)
+from interlock_server.engine.gates import outcome
+from interlock_server.engine.keys import Key
+from interlock_server.runtime.hub import Hub
+from interlock_server.runtime.world import World, timestamp
+from interlock_server.store.records import Entry, Memory, NewEvent, Progress, Question
+
+Save = Callable[[Progress], Awaitable[int]]
+"""Commits progress and gives the newest sequence."""
+
+
+class HandOver(BaseException):
+    """The process shuts down: the run stops before its next effect and goes on elsewhere."""
+
+
+class Recorder:
+    """One leg of a run as the interpreter and the executors see it."""
+
+    def __init__(
+        self, memory: Memory, save: Save, hub: Hub, world: World, commit_delay: float
+    ) -> None:
+        self.stop: BaseException | None = None
+        self._broken: BaseException | None = None
+        self._run = memory.row.run
+        self._save = save
+        self._hub = hub
+        self._world = world
+        self._commit_delay = commit_delay
+        self._values = {one.key: one.value for one in memory.entries}
+        self._positions = len(memory.entries)
+        self._asked = {one.key: one.requirement for one in memory.answers}
+        self._event_keys = set(memory.event_keys)
+        self._last_sequence = self._run.last_sequence
+        self._rounds = _Rounds(memory)
+        self._state = {
+            name: jsontext.dumps(value)
+            for name, value in jsontext.loads(memory.row.session_state).items()
+        }
+        for entry in memory.entries:
+            self._apply_changes(jsontext.loads(entry.value) if entry.value else {})
+        self._events: list[NewEvent] = []
+        self._entries: list[Entry] = []
+        self._questions: list[Question] = []
+        self._changed: set[str] = set()
+        self._live: list[v1.RunEvent] = []
+        self._saving = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    # What the engine and the executors call.
+
+    async def call(self, key: Key, effect: Effect) -> Any:
+        """The recorded result of `key`; else performs the effect and records it."""
+        if (value := self._values.get(key)) is not None:
+            return _replayed(jsontext.loads(value))
+        if effect.doubt is None:
+            self._check_stop()
+            record = await self._perform(key, effect)
+        else:
+            record = await self._perform_once(key, effect.doubt, effect)
+        self._record(key, jsontext.dumps(record))
+        self._apply_changes(record)
+        return _replayed(record)
+
+    async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
+        """The recorded answer of `key`; else records the question, once, and suspends."""
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._opened(key, question)
+        if not self._rounds.counts(asked):
+            raise Suspended([asked])
+        if not self._rounds.is_old(asked):
+            self._emit_continued(asked)
+        return asked.resolution
+
+    def emit(self, key: Key, event: v1.RunEvent) -> None:
+        """Records an event, once for each key and kind of event."""
+        name = f"{key}!{event.WhichOneof('event')}"
+        if name in self._event_keys:
+            return
+        self._event_keys.add(name)
+        event.run_id = self._run.run_id
+        event.event_time.CopyFrom(timestamp(self._world.now()))
+        self._events.append(NewEvent(event, name))
+        self._schedule()
+
+    def now(self) -> datetime:
+        """The time."""
+        return self._world.now()
+
+    def new_id(self) -> str:
+        """A random identifier."""
+        return self._world.new_id()
+
+    # What the runtime calls.
+
+    async def flush(self) -> None:
+        """Commits everything that is buffered."""
+        async with self._saving:
+            progress = self._take()
+            if progress is None:
+                return
+            try:
+                self._committed(await self._save(progress))
+            except BaseException as problem:
+                self._broken = problem
+                raise
+
+    async def close(self) -> Progress:
+        """Ends the leg, and gives what the last commit has to carry.
+
+        Raises:
+            BaseException: a commit failed before; then nothing more may be committed.
+        """
+        async with self._saving:
+            if self._broken is not None:
+                raise self._broken
+            return self._take() or Progress()
+
+    # Effects.
+
+    async def _perform(self, key: Key, effect: Effect) -> dict[str, Any]:
+        """Performs an effect, and gives its record: value or error, and changed state."""
+        state = {name: jsontext.loads(text) for name, text in self._state.items()}
+        run = RunContext(
+            run_id=self._run.run_id,
+            session_id=self._run.session_id,
+            workflow_id=self._run.workflow_id,
+            started_by=self._run.started_by,
+            labels=dict(self._run.labels),
+            session_state=state,
+            idempotency_key=f"{self._run.run_id}/{key}",
+        )
+        is_watched = self._hub.is_watched(self._run.run_id)
+        before = dict(self._state)
+        try:
+            try:
+                value = await effect.perform(Performance(run, self._publish, is_watched))
+                record = {"value": jsontext.loads(jsontext.dumps(value))}
+            except jsontext.JsonError as error:
+                raise EffectFailed("RESULT_NOT_JSON", f"the result {error}") from error
+            return {**record, **_changes(before, state)}
+        except EffectFailed as failure:
+            return {
+                "error": [failure.reason, failure.message],
+                **_changes_or_nothing(before, state),
+            }
+
+    async def _perform_once(
+        self, key: Key, doubt: v1.Requirement, effect: Effect
+    ) -> dict[str, Any]:
+        """Performs an effect that must not be repeated: its start is stored before it happens.
+
+        A start without a record means that a process died in between, and nobody
+        can know how far the effect came: a person decides.
+        """
+        number = 1
+        while key.attempt(number) in self._values:
+            answer = await self.ask(key.attempt(number).part("doubt"), doubt)
+            match answer.WhichOneof("resolution"):
+                case "retry":
+                    number += 1
+                case "external_result":
+                    supplied = outcome(answer.external_result)
+                    if supplied.error_message:
+                        return {"error": ["TOOL_FAILED", supplied.error_message]}
+                    return {"value": jsontext.loads(supplied.result_json)}
+                case _:
+                    note = answer.fail.message or answer.reject.note
+                    text = note or "The call was interrupted, and may have happened."
+                    return {"error": ["INTERRUPTED", text]}
+        self._check_stop()
+        self._record(key.attempt(number), None)
+        await self.flush()
+        self._check_stop()
+        return await self._perform(key, effect)
+
+    def _check_stop(self) -> None:
+        if problem := self._broken or self.stop:
+            raise problem
+
+    def _record(self, key: Key, value: str | None) -> None:
+        self._positions += 1
+        if self._positions > limits.journal_entries_max:
+            raise EffectFailed(
+                "JOURNAL_LIMIT_EXCEEDED",
+                f"the run has done more than {limits.journal_entries_max} things",
+            )
+        self._values[key] = value
+        self._entries.append(Entry(key, self._positions, value))
+        self._schedule()
+
+    def _apply_changes(self, record: dict[str, Any]) -> None:
+        for name, value in record.get("set", {}).items():
+            self._state[name] = jsontext.dumps(value)
+        for name in record.get("removed", ()):
+            self._state.pop(name, None)
+
+    # Questions.
+
+    def _opened(self, key: Key, question: v1.Requirement) -> v1.Requirement:
+        requirement = v1.Requirement()
+        requirement.CopyFrom(question)
+        requirement.requirement_id = self._world.new_id()
+        requirement.run_id = self._run.run_id
+        requirement.workflow_id = self._run.workflow_id
+        requirement.session_id = self._run.session_id
+        requirement.state = v1.REQUIREMENT_STATE_PENDING
+        requirement.etag = "1"
+        requirement.create_time.CopyFrom(timestamp(self._world.now()))
+        self._asked[key] = requirement
+        self._rounds.asked(requirement, len(self._asked))
+        self._rounds.opens(requirement)
+        self._questions.append(Question(key, len(self._asked), requirement))
+        self._schedule()
+        return requirement
+
+    def _emit_continued(self, asked: v1.Requirement) -> None:
+        """Says that a step goes on, once for each round of its questions."""
+        continued = v1.StepExecutorContinued(
+            executor=asked.executor,
+            executor_name=asked.executor_name,
+            executor_run_id=asked.executor_run_id,
+        )
+        event = v1.RunEvent(step=asked.step, step_executor_continued=continued)
+        self.emit(self._rounds.goes_on(asked.executor_run_id), event)
+
+    # Commits.
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._commit_delay, self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        task = asyncio.ensure_future(self._flush_in_background())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _flush_in_background(self) -> None:
+        with suppress(BaseException):  # The recorder is broken then; the leg finds out.
+            await self.flush()
+
+    def _take(self) -> Progress | None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not (self._events or self._entries or self._questions):
+            return None
+        changes: dict[str, object] = {}
+        removals: list[str] = []
+        for entry in self._entries:
+            record = jsontext.loads(entry.value) if entry.value else {}
+            for name, value in record.get("set", {}).items():
+                changes[name] = value
+                removals = [one for one in removals if one != name]
+            for name in record.get("removed", ()):
+                changes.pop(name, None)
+                removals.append(name)
+        progress = Progress(
+            tuple(self._events),
+            tuple(self._entries),
+            tuple(self._questions),
+            changes,
+            tuple(removals),
+        )
+        self._events, self._entries, self._questions = [], [], []
+        return progress
+
+    def _committed(self, last_sequence: int) -> None:
+        self._last_sequence = last_sequence
+        for event in self._live:
+            self._show(event)
+        self._live.clear()
+
+    def _publish(self, event: v1.RunEvent) -> None:
+        """Live text follows the stored events that it came after; it waits for their commit."""
+        event.run_id = self._run.run_id
+        event.event_time.CopyFrom(timestamp(self._world.now()))
+        if self._events or self._saving.locked():
+            self._live.append(event)
+        else:
+            self._show(event)
+
+    def _show(self, event: v1.RunEvent) -> None:
+        event.sequence = self._last_sequence
+        self._hub.live(event)
+
+
+class _Rounds:
+    """Which answers count: those of steps that have every answer they wait for.
+
+    A step asks in rounds. It goes on when the whole round is answered; that is
+    an event of its own, and from then on the answers of that round stand.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._position: dict[str, int] = {}
+        self._newest: dict[str, int] = {}
+        self._continued: dict[str, int] = {}
+        self._waiting: set[str] = set()
+        for position, answer in enumerate(memory.answers, start=1):
+            self.asked(answer.requirement, position)
+            if answer.requirement.state == v1.REQUIREMENT_STATE_RESOLVED:
+                continue
+            self._waiting.add(answer.requirement.executor_run_id)
+        for answer in memory.answers:
+            step = answer.requirement.executor_run_id
+            position = self._position[answer.requirement.requirement_id]
+            if f"{self.key(step, position)}!step_executor_continued" in memory.event_keys:
+                self._continued[step] = position
+
+    def asked(self, requirement: v1.Requirement, position: int) -> None:
+        """Takes note of a question."""
+        self._position[requirement.requirement_id] = position
+        self._newest[requirement.executor_run_id] = position
+
+    def opens(self, requirement: v1.Requirement) -> None:
+        """The step of a new question waits."""
+        self._waiting.add(requirement.executor_run_id)
+
+    def counts(self, requirement: v1.Requirement) -> bool:
+        """Whether the answer of a requirement may be acted on."""
+        if requirement.state != v1.REQUIREMENT_STATE_RESOLVED:
+            return False
+        return requirement.executor_run_id not in self._waiting or self.is_old(requirement)
+
+    def is_old(self, requirement: v1.Requirement) -> bool:
+        """Whether the step went on with this answer before."""
+        continued = self._continued.get(requirement.executor_run_id, 0)
+        return self._position[requirement.requirement_id] <= continued
+
+    def goes_on(self, step: str) -> Key:
+        """The step goes on with its newest round; gives the key of that."""
+        self._continued[step] = self._newest[step]
+        return self.key(step, self._newest[step])
+
+    @staticmethod
+    def key(step: str, position: int) -> Key:
+        """The key of a step's going on after the round that ends at `position`."""
+        return Key(step).part(f"round{position}")
+
+
+def _replayed(record: dict[str, Any]) -> Any:
+    if error := record.get("error"):
+        raise EffectFailed(*error)
+    return record["value"]
+
+
+def _changes(before: dict[str, str], state: dict[str, Any]) -> dict[str, Any]:
+    """The entries of the session state that an effect set or removed."""
+    try:
+        after = {str(name): jsontext.dumps(value) for name, value in state.items()}
+    except jsontext.JsonError as error:
+        raise EffectFailed("SESSION_STATE_NOT_JSON", f"the session state {error}") from error
+    changed = {name: state[name] for name in after if after[name] != before.get(name)}
+    removed = [name for name in before if name not in after]
+    return {**({"set": changed} if changed else {}), **({"removed": removed} if removed else {})}
+
+
+def _changes_or_nothing(before: dict[str, str], state: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _changes(before, state)
+    except EffectFailed:
+        return {}

@@ -1,0 +1,132 @@
+"""The tail of a run: stored events from any position, then what comes, then the end.
+
+Every stream is this, and every wait: whoever starts a run, continues it or just
+watches reads the same stored events, on whichever replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+
+from interlock import v1
+from interlock_server import limits
+from interlock_server.errors import RunNotFound, SequenceOutOfRange, ServerShutdown
+from interlock_server.runtime.hub import Hub
+from interlock_server.store.database import Database
+from interlock_server.store.events import events_after
+from interlock_server.store.records import Tip
+from interlock_server.store.runs import run_tip
+
+ENDED = frozenset({v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED, v1.RUN_STATE_CANCELLED})
+RESTING = ENDED | {v1.RUN_STATE_PAUSED}
+
+_POLL_SECONDS = 1.0
+"""How long to trust wake-ups before looking into the store."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How somebody reads a run.
+
+    Args:
+        after: read events after this sequence.
+        end_on_pause: end when the run pauses, not only when it ends.
+        wants_live: show live text too.
+        heartbeat_seconds: the longest silence.
+    """
+
+    run_id: str
+    after: int = 0
+    end_on_pause: bool = True
+    wants_live: bool = True
+    heartbeat_seconds: float = 15.0
+
+    def of(self, run_id: str) -> Watch:
+        """The same, of another run."""
+        return replace(self, run_id=run_id)
+
+    def since(self, sequence: int) -> Watch:
+        """The same, after another sequence."""
+        return replace(self, after=sequence)
+
+    def ending(self, *, on_pause: bool) -> Watch:
+        """The same, with another end."""
+        return replace(self, end_on_pause=on_pause)
+
+
+async def tail(
+    database: Database, hub: Hub, watch: Watch, is_closing: Callable[[], bool]
+) -> AsyncIterator[list[v1.RunEvent]]:
+    """Gives events in batches, oldest first; an empty batch is a sign of life.
+
+    Raises:
+        RunNotFound: there is no such run, or it was deleted meanwhile.
+        SequenceOutOfRange: it asks for events after one that does not exist.
+        ServerShutdown: the server closes; the reader resumes elsewhere.
+    """
+    ends = RESTING if watch.end_on_pause else ENDED
+    clock = asyncio.get_running_loop().time
+    spoken = clock()
+    with hub.subscribe(watch.run_id, watch.wants_live) as subscription:
+        after = watch.after
+        tip = await _tip(database, watch.run_id)
+        if after > tip.last_sequence:
+            raise SequenceOutOfRange(tip.last_sequence)
+        while True:
+            live = subscription.live()
+            while after < tip.last_sequence:
+                batch = await events_after(
+                    database, watch.run_id, after, limits.stream_batch_events_max
+                )
+                if not batch:
+                    raise RunNotFound(watch.run_id)
+                after, spoken = batch[-1].sequence, clock()
+                yield batch
+            if live:
+                spoken = clock()
+                yield live
+            if tip.state in ends:
+                return
+            if is_closing():
+                raise ServerShutdown
+            silence_left = watch.heartbeat_seconds - (clock() - spoken)
+            if silence_left <= 0:
+                spoken = clock()
+                yield []
+            else:
+                await subscription.wait(min(_POLL_SECONDS, silence_left))
+            tip = await _tip(database, watch.run_id)
+
+
+async def settle(
+    database: Database,
+    hub: Hub,
+    run_id: str,
+    seconds: float | None,
+    is_closing: Callable[[], bool],
+) -> None:
+    """Waits until a run pauses or ends, or as long.
+
+    Raises:
+        RunNotFound: there is no such run.
+        ServerShutdown: the server closes before that.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + (seconds if seconds is not None else math.inf)
+    with hub.subscribe(run_id) as subscription:
+        while (await _tip(database, run_id)).state not in RESTING:
+            if (left := deadline - clock()) <= 0:
+                return
+            if is_closing():
+                raise ServerShutdown
+            await subscription.wait(min(_POLL_SECONDS, left))
+
+
+async def _tip(database: Database, run_id: str) -> Tip:
+    tip = await run_tip(database, run_id)
+    if tip is None:
+        raise RunNotFound(run_id)
+    return tip

@@ -1,0 +1,80 @@
+"""The one interceptor: turns errors into statuses, and keeps everything else inside."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from interlock_server.errors import InterlockError
+from interlock_server.service.errors import internal_status, status_of, unimplemented_status
+
+_log = structlog.get_logger()
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Gives every failed call its status; an unforeseen error is logged under an id, not shown."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wraps the handler of a call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        method = handler_call_details.method
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler.unary_stream, method),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(handler.unary_unary, method),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+def _unary(behavior: Any, method: str) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await behavior(request, context)
+        except BaseException as error:  # noqa: BLE001
+            await _abort(context, error, method)
+
+    return call
+
+
+def _streaming(behavior: Any, method: str) -> Any:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async for response in behavior(request, context):
+                yield response
+        except BaseException as error:  # noqa: BLE001
+            await _abort(context, error, method)
+
+    return call
+
+
+async def _abort(context: Any, error: BaseException, method: str) -> None:
+    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError | GeneratorExit):
+        raise error
+    if isinstance(error, InterlockError):
+        status = status_of(error)
+    elif isinstance(error, NotImplementedError):
+        status = unimplemented_status()
+    elif isinstance(error, Exception):
+        error_id = str(uuid.uuid4())
+        _log.error("call failed inside", method=method, error_id=error_id, exc_info=error)
+        status = internal_status(error_id)
+    else:
+        raise error
+    await context.abort_with_status(rpc_status.to_status(status))

@@ -1,0 +1,198 @@
+"""RequirementService: the inbox over all runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import grpc
+
+from interlock import v1
+from interlock.v1 import requirement_service_pb2_grpc
+from interlock_server.errors import RequirementNotFound, ServerShutdown
+from interlock_server.runtime.runtime import Decision, Runtime
+from interlock_server.runtime.world import timestamp
+from interlock_server.service.pages import (
+    position_of,
+    scope_of,
+    timed_page,
+    timed_token,
+    token_of,
+)
+from interlock_server.service.streams import Streams
+from interlock_server.service.validation import Fields, digest_of
+from interlock_server.store.records import Page, RequestKey
+from interlock_server.store.requirements import (
+    requirement_get,
+    requirements_changed,
+    requirements_list,
+)
+from interlock_server.store.runs import run_tip
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+_POLL_SECONDS = 1.0
+_BATCH = 500
+_OVERLAP = timedelta(seconds=10)
+"""Changes become visible in the order of their commits, not of their times; so a watcher looks
+back this far each time, and leaves out what it has sent."""
+
+
+class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer):
+    """Gets, lists, resolves and watches requirements."""
+
+    def __init__(self, runtime: Runtime, streams: Streams) -> None:
+        self._runtime = runtime
+        self._database = runtime.database
+        self._streams = streams
+
+    async def GetRequirement(
+        self, request: v1.GetRequirementRequest, context: Context
+    ) -> v1.GetRequirementResponse:
+        with Fields() as fields:
+            fields.name("requirement_id", request.requirement_id)
+        return v1.GetRequirementResponse(requirement=await self._get(request.requirement_id))
+
+    async def ListRequirements(
+        self, request: v1.ListRequirementsRequest, context: Context
+    ) -> v1.ListRequirementsResponse:
+        scope = scope_of("ListRequirements", request.filter)
+        with Fields() as fields:
+            page = timed_page(fields, request.page_size, request.page_token, scope)
+            _check_filter(fields, request.filter)
+        found = await requirements_list(self._database, request.filter, page)
+        shown, token = timed_token(
+            found, page, scope, lambda one: (one.create_time.ToDatetime(), one.requirement_id)
+        )
+        return v1.ListRequirementsResponse(requirements=shown, next_page_token=token)
+
+    async def ResolveRequirement(
+        self, request: v1.ResolveRequirementRequest, context: Context
+    ) -> v1.ResolveRequirementResponse:
+        with Fields() as fields:
+            fields.resolution("resolution", request.resolution)
+            request_id = fields.request_id(request.request_id)
+        asked = await self._get(request.resolution.requirement_id)
+        key = RequestKey("ResolveRequirement", "", request_id, digest_of(request.resolution))
+        await self._runtime.decide(
+            Decision(
+                run_id=asked.run_id,
+                resolutions=[request.resolution],
+                fields=["resolution"],
+                request=key,
+                hold=request.hold_run,
+            )
+        )
+        tip = await run_tip(self._database, asked.run_id)
+        return v1.ResolveRequirementResponse(
+            requirement=await self._get(asked.requirement_id),
+            run_state=tip.state if tip else v1.RUN_STATE_UNSPECIFIED,
+        )
+
+    async def WatchRequirements(
+        self, request: v1.WatchRequirementsRequest, context: Context
+    ) -> AsyncIterator[v1.WatchRequirementsResponse]:
+        scope = scope_of("WatchRequirements", request.filter)
+        with Fields() as fields:
+            _check_filter(fields, request.filter)
+            heartbeat = fields.heartbeat("heartbeat_interval", request)
+            since = _time_of(fields, request.resume_token, scope)
+        with self._streams.opened():
+            inbox = _Inbox(self._runtime, request.filter, since)
+            async for change in inbox.changes(heartbeat):
+                token = token_of(scope, [inbox.seen_until.isoformat()])
+                if change is None:
+                    beat = v1.Heartbeat(send_time=timestamp(self._runtime.world.now()))
+                    yield v1.WatchRequirementsResponse(heartbeat=beat, resume_token=token)
+                else:
+                    yield v1.WatchRequirementsResponse(requirement=change, resume_token=token)
+
+    async def _get(self, requirement_id: str) -> v1.Requirement:
+        requirement = await requirement_get(self._database, requirement_id)
+        if requirement is None:
+            raise RequirementNotFound(requirement_id)
+        return requirement
+
+
+class _Inbox:
+    """What one watcher has been told, and what is new since."""
+
+    def __init__(
+        self, runtime: Runtime, selected: v1.RequirementFilter, since: datetime | None
+    ) -> None:
+        self._runtime = runtime
+        self._selected = selected
+        self._begins_with_pending = since is None
+        self._sent: dict[str, tuple[str, datetime]] = {}
+        self.seen_until = since or runtime.world.now()
+
+    async def changes(self, heartbeat: float) -> AsyncIterator[v1.Requirement | None]:
+        """Requirements as they appear and change; `None` is a sign of life."""
+        if self._begins_with_pending:
+            async for one in self._pending():
+                yield one
+        silence = 0.0
+        with self._runtime.hub.subscribe("") as subscription:
+            while True:
+                if self._runtime.is_closing:
+                    raise ServerShutdown
+                for one in await self._new():
+                    silence = 0.0
+                    yield one
+                wait = min(_POLL_SECONDS, heartbeat)
+                if not await subscription.wait(wait):
+                    silence += wait
+                if silence >= heartbeat:
+                    silence = 0.0
+                    yield None
+
+    async def _pending(self) -> AsyncIterator[v1.Requirement]:
+        selected = v1.RequirementFilter()
+        selected.CopyFrom(self._selected)
+        pending = v1.REQUIREMENT_STATE_PENDING
+        if selected.states and pending not in selected.states:
+            return
+        del selected.states[:]
+        page = Page(_BATCH)
+        while True:
+            found = await requirements_list(self._runtime.database, selected, page)
+            for one in found[:_BATCH]:
+                self._sent[one.requirement_id] = (one.etag, self.seen_until)
+                yield one
+            if len(found) <= _BATCH:
+                return
+            last = found[_BATCH - 1]
+            page = Page(_BATCH, last.create_time.ToDatetime(tzinfo=UTC), last.requirement_id)
+
+    async def _new(self) -> list[v1.Requirement]:
+        since = self.seen_until - _OVERLAP
+        limit = _BATCH + len(self._sent)
+        found = await requirements_changed(self._runtime.database, self._selected, since, limit)
+        new = []
+        for one, time in found:
+            if self._sent.get(one.requirement_id, ("",))[0] != one.etag:
+                new.append(one)
+            self._sent[one.requirement_id] = (one.etag, time)
+            self.seen_until = max(self.seen_until, time)
+        oldest = self.seen_until - 2 * _OVERLAP
+        self._sent = {name: seen for name, seen in self._sent.items() if seen[1] >= oldest}
+        return new
+
+
+def _check_filter(fields: Fields, selected: v1.RequirementFilter) -> None:
+    for name in ("run_id", "workflow_id", "session_id"):
+        fields.name(f"filter.{name}", getattr(selected, name), required=False)
+    fields.states("filter.states", selected.states, v1.RequirementState)
+    fields.states("filter.kinds", selected.kinds, v1.RequirementKind)
+    for position, name in enumerate(selected.tool_names):
+        fields.name(f"filter.tool_names[{position}]", name)
+
+
+def _time_of(fields: Fields, token: str, scope: str) -> datetime | None:
+    for part in position_of(fields, token, scope, "resume_token"):
+        try:
+            return datetime.fromisoformat(part).astimezone(UTC)
+        except ValueError:
+            fields.refuse("resume_token", "was not made by this method with this filter")
+    return None

@@ -1,0 +1,217 @@
+"""RunService: each call is decoded, handed to one verb of the runtime, and encoded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+
+from interlock import v1
+from interlock.v1 import run_service_pb2_grpc
+from interlock_server import limits
+from interlock_server.errors import RunNotFound, SequenceOutOfRange
+from interlock_server.runtime.leg import by_step
+from interlock_server.runtime.runtime import Decision, Runtime
+from interlock_server.runtime.tail import Watch, settle
+from interlock_server.service.pages import (
+    page_size,
+    position_of,
+    scope_of,
+    timed_page,
+    timed_token,
+    token_of,
+)
+from interlock_server.service.streams import Streams
+from interlock_server.service.validation import Fields, digest_of
+from interlock_server.store.events import events_after, results_get
+from interlock_server.store.records import RequestKey
+from interlock_server.store.requirements import requirements_open
+from interlock_server.store.runs import run_get, run_tip, runs_list
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class RunService(run_service_pb2_grpc.RunServiceServicer):
+    """Starts, continues, watches and cancels runs."""
+
+    def __init__(self, runtime: Runtime, streams: Streams) -> None:
+        self._runtime = runtime
+        self._database = runtime.database
+        self._streams = streams
+
+    async def Run(self, request: v1.RunRequest, context: Context) -> v1.RunResponse:
+        with Fields() as fields:
+            run = self._new_run(fields, request.spec)
+            wait = fields.seconds("wait_timeout", request, "wait_timeout")
+            key = _key(fields, "Run", request.request_id, request.spec)
+        run_id = await self._runtime.start_run(run, _version(request.spec), key)
+        return v1.RunResponse(run=await self._settled(run_id, wait))
+
+    async def RunStream(
+        self, request: v1.RunStreamRequest, context: Context
+    ) -> AsyncIterator[v1.RunStreamResponse]:
+        with Fields() as fields:
+            run = self._new_run(fields, request.spec)
+            key = _key(fields, "Run", request.request_id, request.spec)
+            watch = _watch(fields, run.run_id, 0, request.stream_options)
+        run_id = await self._runtime.start_run(run, _version(request.spec), key)
+        async for response in self._streams.run(v1.RunStreamResponse, watch.of(run_id)):
+            yield response
+
+    async def ContinueRun(
+        self, request: v1.ContinueRunRequest, context: Context
+    ) -> v1.ContinueRunResponse:
+        with Fields() as fields:
+            decision = _decision(fields, request)
+            wait = fields.seconds("wait_timeout", request, "wait_timeout")
+        await self._runtime.decide(decision)
+        return v1.ContinueRunResponse(run=await self._settled(request.run_id, wait))
+
+    async def ContinueRunStream(
+        self, request: v1.ContinueRunStreamRequest, context: Context
+    ) -> AsyncIterator[v1.ContinueRunStreamResponse]:
+        with Fields() as fields:
+            decision = _decision(fields, request)
+            watch = _watch(fields, request.run_id, 0, request.stream_options)
+        before = await self._runtime.decide(decision)
+        stream = self._streams.run(v1.ContinueRunStreamResponse, watch.since(before))
+        async for response in stream:
+            yield response
+
+    async def WatchRun(
+        self, request: v1.WatchRunRequest, context: Context
+    ) -> AsyncIterator[v1.WatchRunResponse]:
+        with Fields() as fields:
+            fields.name("run_id", request.run_id)
+            after = fields.sequence("after_sequence", request.after_sequence)
+            watch = _watch(fields, request.run_id, after, request.stream_options)
+        snapshot = await self._full(request.run_id)
+        if after > snapshot.last_sequence:
+            raise SequenceOutOfRange(snapshot.last_sequence)
+        yield v1.WatchRunResponse(snapshot=snapshot)
+        stream = self._streams.run(v1.WatchRunResponse, watch.ending(on_pause=request.end_on_pause))
+        async for response in stream:
+            yield response
+
+    async def GetRun(self, request: v1.GetRunRequest, context: Context) -> v1.GetRunResponse:
+        with Fields() as fields:
+            fields.name("run_id", request.run_id)
+        return v1.GetRunResponse(run=await self._full(request.run_id))
+
+    async def WaitRun(self, request: v1.WaitRunRequest, context: Context) -> v1.WaitRunResponse:
+        with Fields() as fields:
+            fields.name("run_id", request.run_id)
+            wait = fields.seconds("wait_timeout", request, "wait_timeout")
+        return v1.WaitRunResponse(run=await self._settled(request.run_id, wait))
+
+    async def ListRuns(self, request: v1.ListRunsRequest, context: Context) -> v1.ListRunsResponse:
+        scope = scope_of("ListRuns", request.filter)
+        with Fields() as fields:
+            page = timed_page(fields, request.page_size, request.page_token, scope)
+            _check_filter(fields, request.filter)
+        runs = await runs_list(self._database, request.filter, page)
+        shown, token = timed_token(
+            runs, page, scope, lambda one: (one.create_time.ToDatetime(), one.run_id)
+        )
+        return v1.ListRunsResponse(runs=shown, next_page_token=token)
+
+    async def ListRunEvents(
+        self, request: v1.ListRunEventsRequest, context: Context
+    ) -> v1.ListRunEventsResponse:
+        scope = scope_of(f"ListRunEvents:{request.run_id}")
+        with Fields() as fields:
+            fields.name("run_id", request.run_id)
+            size = page_size(
+                fields, request.page_size, limits.page_events_default, limits.page_events_max
+            )
+            after = fields.sequence("after_sequence", request.after_sequence)
+            for part in position_of(fields, request.page_token, scope):
+                after = max(after, int(part)) if part.isdecimal() else after
+        tip = await run_tip(self._database, request.run_id)
+        if tip is None:
+            raise RunNotFound(request.run_id)
+        if after > tip.last_sequence:
+            raise SequenceOutOfRange(tip.last_sequence)
+        events = await events_after(self._database, request.run_id, after, size)
+        has_more = bool(events) and events[-1].sequence < tip.last_sequence
+        token = token_of(scope, [events[-1].sequence]) if has_more else ""
+        return v1.ListRunEventsResponse(events=events, next_page_token=token)
+
+    async def CancelRun(
+        self, request: v1.CancelRunRequest, context: Context
+    ) -> v1.CancelRunResponse:
+        with Fields() as fields:
+            fields.name("run_id", request.run_id)
+            fields.text("reason", request.reason, limits.note_characters_max)
+            key = _key(fields, "CancelRun", request.request_id, request.run_id)
+        await self._runtime.cancel_run(request.run_id, request.reason, "", key)
+        return v1.CancelRunResponse(run=await self._full(request.run_id))
+
+    def _new_run(self, fields: Fields, spec: v1.RunSpec) -> v1.Run:
+        world = self._runtime.world
+        if spec.HasField("workflow_version") and spec.workflow_version < 1:
+            fields.refuse("spec.workflow_version", "is below 1; leave it out for the newest")
+        return v1.Run(
+            run_id=world.new_id(),
+            workflow_id=fields.name("spec.workflow_id", spec.workflow_id),
+            session_id=fields.name("spec.session_id", spec.session_id, required=False)
+            or world.new_id(),
+            input_json=fields.json("spec.input_json", spec.input_json),
+            labels=fields.labels("spec.labels", spec.labels),
+        )
+
+    async def _settled(self, run_id: str, seconds: float | None) -> v1.Run:
+        runtime = self._runtime
+        await settle(self._database, runtime.hub, run_id, seconds, lambda: runtime.is_closing)
+        return await self._full(run_id)
+
+    async def _full(self, run_id: str) -> v1.Run:
+        """A run with its results and with what it waits for."""
+        row = await run_get(self._database, run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        row.run.step_results.extend(await results_get(self._database, run_id))
+        if row.run.state in (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING):
+            waiting = await requirements_open(self._database, run_id)
+            row.run.step_requirements.extend(by_step(waiting))
+        return row.run
+
+
+def _version(spec: v1.RunSpec) -> int | None:
+    return spec.workflow_version if spec.HasField("workflow_version") else None
+
+
+def _key(fields: Fields, method: str, request_id: str, *asked: Any) -> RequestKey:
+    return RequestKey(method, "", fields.request_id(request_id), digest_of(*asked))
+
+
+def _watch(fields: Fields, run_id: str, after: int, options: v1.StreamOptions) -> Watch:
+    return Watch(
+        run_id,
+        after,
+        wants_live=not options.omit_content_deltas,
+        heartbeat_seconds=fields.heartbeat("stream_options.heartbeat_interval", options),
+    )
+
+
+def _decision(
+    fields: Fields, request: v1.ContinueRunRequest | v1.ContinueRunStreamRequest
+) -> Decision:
+    fields.name("run_id", request.run_id)
+    return Decision(
+        run_id=request.run_id,
+        resolutions=list(request.resolutions),
+        fields=fields.resolutions(request.resolutions),
+        etag=request.etag,
+        request=_key(
+            fields, "ContinueRun", request.request_id, request.run_id, *request.resolutions
+        ),
+    )
+
+
+def _check_filter(fields: Fields, selected: v1.RunFilter) -> None:
+    fields.name("filter.workflow_id", selected.workflow_id, required=False)
+    fields.name("filter.session_id", selected.session_id, required=False)
+    fields.states("filter.states", selected.states, v1.RunState)
+    fields.labels("filter.labels", selected.labels)

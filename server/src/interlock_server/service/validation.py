@@ -1,0 +1,142 @@
+"""Validation of requests: every violation of a request at once, each with its path and remedy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from interlock import v1
+from interlock_server import jsontext, limits
+from interlock_server.errors import FieldViolation, InvalidField
+
+_HEARTBEAT_SECONDS_DEFAULT = 15.0
+_HEARTBEAT_SECONDS_MIN = 0.1
+
+
+class Fields:
+    """Collects what is wrong with the fields of one request."""
+
+    def __init__(self) -> None:
+        self._violations: list[FieldViolation] = []
+
+    def __enter__(self) -> Fields:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and self._violations:
+            raise InvalidField(self._violations)
+
+    def refuse(self, path: str, description: str) -> None:
+        """Notes a violation."""
+        self._violations.append(FieldViolation(path, description))
+
+    def name(self, path: str, value: str, *, required: bool = True) -> str:
+        """An identifier: printable and not too long."""
+        if not value:
+            if required:
+                self.refuse(path, "is missing")
+        elif len(value) > limits.name_characters_max:
+            self.refuse(path, f"is longer than {limits.name_characters_max} characters")
+        elif not value.isprintable():
+            self.refuse(path, "holds a control character")
+        return value
+
+    def text(self, path: str, value: str, characters_max: int) -> str:
+        """Free text: not too long, and without NUL, which the database cannot keep."""
+        if len(value) > characters_max:
+            self.refuse(path, f"is longer than {characters_max:,} characters")
+        elif "\0" in value:
+            self.refuse(path, "holds a NUL character")
+        return value
+
+    def request_id(self, value: str) -> str:
+        """A request id."""
+        return self.text("request_id", value, limits.request_id_characters_max)
+
+    def json(self, path: str, value: str) -> str:
+        """JSON text, tidied; empty stays empty."""
+        if not value:
+            return ""
+        try:
+            return jsontext.dumps(jsontext.loads(value))
+        except jsontext.JsonError as error:
+            self.refuse(path, str(error))
+            return ""
+
+    def json_object(self, path: str, value: str) -> str:
+        """JSON text of an object; empty is the empty object."""
+        tidy = self.json(path, value) or "{}"
+        if not tidy.startswith("{"):
+            self.refuse(path, "must be a JSON object")
+        return tidy
+
+    def labels(self, path: str, labels: Mapping[str, str]) -> dict[str, str]:
+        """User-defined labels."""
+        if len(labels) > limits.labels_max:
+            self.refuse(path, f"has more than {limits.labels_max} labels")
+        for key, value in labels.items():
+            if not key:
+                self.refuse(path, "has an empty key")
+            self.text(f"{path}[{key[:64]!r}]", key, limits.label_key_characters_max)
+            self.text(f"{path}[{key[:64]!r}]", value, limits.label_value_characters_max)
+        return dict(labels)
+
+    def sequence(self, path: str, value: int) -> int:
+        """A position in a run."""
+        if value < 0:
+            self.refuse(path, "is negative; use 0 to begin with the first event")
+        return value
+
+    def seconds(self, path: str, request: Message, field: str) -> float | None:
+        """A span of time; `None` when it is unset."""
+        if not request.HasField(field):
+            return None
+        span: Duration = getattr(request, field)
+        seconds = span.seconds + span.nanos / 1e9
+        if seconds < 0:
+            self.refuse(path, "is negative")
+        return seconds
+
+    def heartbeat(self, path: str, request: Message) -> float:
+        """How long a stream may be silent."""
+        field = path.rpartition(".")[2]
+        seconds = self.seconds(path, request, field)
+        if seconds is None:
+            return _HEARTBEAT_SECONDS_DEFAULT
+        if seconds < _HEARTBEAT_SECONDS_MIN:
+            self.refuse(path, f"is shorter than {_HEARTBEAT_SECONDS_MIN} seconds")
+        return seconds
+
+    def states(self, path: str, values: Any, known: Any) -> None:
+        """Values of an enum, all known and none unspecified."""
+        for position, value in enumerate(values):
+            if value == 0 or value not in known.values():
+                self.refuse(f"{path}[{position}]", f"{value} is not a value to filter by")
+
+    def resolution(self, path: str, resolution: v1.RequirementResolution) -> None:
+        """The shape of an answer; whether it fits its question is decided with the question."""
+        self.name(f"{path}.requirement_id", resolution.requirement_id)
+
+    def resolutions(self, resolutions: Any) -> list[str]:
+        """Answers; gives their paths."""
+        if len(resolutions) > limits.resolutions_max:
+            self.refuse("resolutions", f"has more than {limits.resolutions_max} answers")
+        paths = [f"resolutions[{position}]" for position in range(len(resolutions))]
+        for path, one in zip(paths, resolutions, strict=True):
+            self.resolution(path, one)
+        return paths
+
+
+def digest_of(*parts: Message | str) -> bytes:
+    """A hash of what a request asks for, to tell a repeat from a reuse of its id."""
+    digest = hashlib.sha256()
+    for part in parts:
+        is_text = isinstance(part, str)
+        encoded = part.encode() if is_text else part.SerializeToString(deterministic=True)
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.digest()

@@ -1,0 +1,74 @@
+"""Events: appended with the run they belong to, and read from any position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import LargeBinary, SmallInteger, Text
+
+from interlock import v1
+from interlock_server.store.database import Database
+
+_KINDS = {field.name: field for field in v1.RunEvent.DESCRIPTOR.oneofs_by_name["event"].fields}
+_RESULT_KINDS = [
+    field.number
+    for field in _KINDS.values()
+    if field.message_type.fields_by_name.get("result") is not None
+    and field.message_type.fields_by_name["result"].message_type is v1.StepResult.DESCRIPTOR
+]
+
+EVENT_PARAMETERS = (
+    bindparam("kinds", type_=ARRAY(SmallInteger)),
+    bindparam("keys", type_=ARRAY(Text)),
+    bindparam("bodies", type_=ARRAY(LargeBinary)),
+)
+"""The typed parameters of every statement that appends events."""
+
+_AFTER = text("""
+    SELECT sequence, body FROM events
+    WHERE run_id = :run_id AND sequence > :after ORDER BY sequence LIMIT :limit
+""")
+_RESULTS = text("""
+    SELECT kind, body FROM events
+    WHERE run_id = :run_id AND kind = ANY(:kinds) ORDER BY sequence
+""").bindparams(bindparam("kinds", type_=ARRAY(SmallInteger)))
+
+
+def event_arrays(events: Sequence[v1.RunEvent], keys: Sequence[str | None]) -> dict[str, Any]:
+    """Events as parameters of a statement; their sequence is given when they are stored."""
+    return {
+        "event_count": len(events),
+        "kinds": [_KINDS[_kind(event)].number for event in events],
+        "keys": list(keys),
+        "bodies": [event.SerializeToString() for event in events],
+    }
+
+
+async def events_after(
+    database: Database, run_id: str, after: int, limit: int
+) -> list[v1.RunEvent]:
+    """Stored events after a sequence, oldest first."""
+    parameters = {"run_id": run_id, "after": after, "limit": limit}
+    events = []
+    for row in await database.fetch(_AFTER, parameters):
+        event = v1.RunEvent.FromString(row.body)
+        event.sequence = row.sequence
+        events.append(event)
+    return events
+
+
+async def results_get(database: Database, run_id: str) -> list[v1.StepResult]:
+    """The results of a run's finished nodes, oldest first."""
+    rows = await database.fetch(_RESULTS, {"run_id": run_id, "kinds": _RESULT_KINDS})
+    events = [v1.RunEvent.FromString(row.body) for row in rows]
+    happened = [getattr(event, _kind(event)) for event in events]
+    return [one.result for one in happened if one.HasField("result")]
+
+
+def _kind(event: v1.RunEvent) -> str:
+    kind = event.WhichOneof("event")
+    assert kind is not None, "an event says what happened"
+    return kind

@@ -1,0 +1,131 @@
+"""What the store is given and gives back besides the contract's own messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from interlock import v1
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write one run: only the newest epoch has it."""
+
+    run_id: str
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who claims runs, and for how long a claim holds."""
+
+    name: str
+    lease: timedelta
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to append; `key` makes sure that it is appended once."""
+
+    event: v1.RunEvent
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A journal entry; without a value it says that an effect was started."""
+
+    key: str
+    position: int
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A requirement to open, in the order of asking."""
+
+    key: str
+    position: int
+    requirement: v1.Requirement
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run has done since its last commit."""
+
+    events: Sequence[NewEvent] = ()
+    entries: Sequence[Entry] = ()
+    questions: Sequence[Question] = ()
+    session_changes: Mapping[str, object] = field(default_factory=dict)
+    session_removals: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """Where a commit leaves the run; unset parts stay as they are."""
+
+    state: v1.RunState = v1.RUN_STATE_RUNNING
+    pause_kind: v1.PauseKind = v1.PAUSE_KIND_UNSPECIFIED
+    body: v1.Run | None = None
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The newest of a run: what a reader must know before it waits."""
+
+    state: v1.RunState
+    last_sequence: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as stored, with what only the runtime needs."""
+
+    run: v1.Run
+    digest: bytes
+    session_state: str
+    epoch: int
+    is_ready: bool
+    cancel_requested: bool
+    cancel_reason: str
+    cancelled_by: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A requirement with the key that asked for it."""
+
+    key: str
+    requirement: v1.Requirement
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All that a leg needs to go on: the run, its journal, its questions, its events' keys."""
+
+    row: RunRow
+    entries: Sequence[Entry]
+    answers: Sequence[Answer]
+    event_keys: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RequestKey:
+    """Identifies a request of one caller; empty `request_id` means that it is not identified."""
+
+    method: str
+    caller: str
+    request_id: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Page:
+    """How many rows, and after which one: the time and id of the last row of the page before."""
+
+    size: int
+    after_time: datetime | None = None
+    after_id: str = ""

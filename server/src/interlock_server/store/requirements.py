@@ -1,0 +1,227 @@
+"""Requirements: what waits, over all runs; each resolved once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import BigInteger, DateTime, LargeBinary, SmallInteger, Text
+
+from interlock import v1
+from interlock_server.store.database import Database
+from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
+from interlock_server.store.records import Answer, Owner, Page
+
+_COLUMNS = """
+    requirement_id, run_id, key, step_key, workflow_id, session_id, state, body, resolution,
+    resolved_by, version, create_time, update_time, resolve_time
+"""
+_GET = text(f"SELECT {_COLUMNS} FROM requirements WHERE requirement_id = :requirement_id")
+_OF_RUN = text(f"SELECT {_COLUMNS} FROM requirements WHERE run_id = :run_id ORDER BY position")
+_LOCKED = text(f"""
+    SELECT {_COLUMNS} FROM requirements
+    WHERE run_id = :run_id AND (state = 1 OR requirement_id = ANY(:ids))
+    ORDER BY position FOR UPDATE
+""").bindparams(bindparam("ids", type_=ARRAY(Text)))
+_OPEN_OF_RUN = text(f"""
+    SELECT {_COLUMNS} FROM requirements WHERE run_id = :run_id AND state + 0 = 1 ORDER BY position
+""")
+
+_MATCHES = """
+    (:run_id = '' OR run_id = :run_id)
+    AND (:workflow_id = '' OR workflow_id = :workflow_id)
+    AND (:session_id = '' OR session_id = :session_id)
+    AND (cardinality(:kinds) = 0 OR kind = ANY(:kinds))
+    AND (cardinality(:tool_names) = 0 OR tool_name = ANY(:tool_names))
+"""
+_MATCH_PARAMETERS = (
+    bindparam("kinds", type_=ARRAY(SmallInteger)),
+    bindparam("tool_names", type_=ARRAY(Text)),
+)
+
+
+def _list_statement(state: str) -> TextClause:
+    return text(f"""
+        SELECT {_COLUMNS} FROM requirements
+        WHERE {state} AND {_MATCHES}
+            AND (:after_time IS NULL
+                OR (create_time, requirement_id) > (:after_time, CAST(:after_id AS text)))
+        ORDER BY create_time, requirement_id LIMIT :size
+    """).bindparams(*_MATCH_PARAMETERS, bindparam("after_time", type_=DateTime(timezone=True)))
+
+
+# The open ones have an index of their own, which the planner sees only behind a literal.
+_LIST_OPEN = _list_statement("state = 1")
+_LIST = _list_statement("state = ANY(:states)").bindparams(
+    bindparam("states", type_=ARRAY(SmallInteger))
+)
+_CHANGED = text(f"""
+    SELECT {_COLUMNS} FROM requirements
+    WHERE update_time >= :since AND {_MATCHES}
+        AND (cardinality(:states) = 0 OR state = ANY(:states))
+    ORDER BY update_time, requirement_id LIMIT :size
+""").bindparams(
+    *_MATCH_PARAMETERS,
+    bindparam("states", type_=ARRAY(SmallInteger)),
+    bindparam("since", type_=DateTime(timezone=True)),
+)
+
+_RESOLVE = text("""
+    WITH answered AS (
+        UPDATE requirements SET state = 2, resolution = answer.resolution, resolved_by = :by,
+            resolve_time = :now, update_time = :now, version = version + 1
+        FROM unnest(:ids, :resolutions) AS answer (id, resolution)
+        WHERE requirement_id = answer.id
+    ), moved AS (
+        UPDATE runs SET
+            open_requirements = open_requirements - cardinality(:ids),
+            last_sequence = last_sequence + :event_count,
+            version = version + 1,
+            update_time = :now,
+            is_ready = CASE WHEN :claims THEN false ELSE is_ready OR :is_ready END,
+            state = CASE WHEN :claims THEN 2 ELSE state END,
+            pause_kind = CASE WHEN :claims THEN 0 ELSE pause_kind END,
+            owner = CASE WHEN :claims THEN :owner ELSE owner END,
+            lease_until = CASE WHEN :claims THEN :lease_until ELSE lease_until END,
+            epoch = epoch + CASE WHEN :claims THEN 1 ELSE 0 END
+        WHERE run_id = :run_id
+        RETURNING run_id, last_sequence, epoch
+    ), appended AS (
+        INSERT INTO events (run_id, sequence, kind, key, body)
+        SELECT moved.run_id, moved.last_sequence - :event_count + event.ordinality, event.kind,
+            event.key, event.body
+        FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
+    )
+    SELECT epoch, last_sequence FROM moved
+""").bindparams(
+    *EVENT_PARAMETERS,
+    bindparam("ids", type_=ARRAY(Text)),
+    bindparam("resolutions", type_=ARRAY(LargeBinary)),
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("lease_until", type_=DateTime(timezone=True)),
+    bindparam("event_count", type_=BigInteger),
+)
+
+
+async def requirement_get(database: Database, requirement_id: str) -> v1.Requirement | None:
+    """A requirement."""
+    rows = await database.fetch(_GET, {"requirement_id": requirement_id})
+    return _requirement(rows[0]) if rows else None
+
+
+async def requirements_of_run(database: Database, run_id: str) -> list[Answer]:
+    """All requirements of a run, in the order of asking, with the keys that asked."""
+    rows = await database.fetch(_OF_RUN, {"run_id": run_id})
+    return [Answer(row.key, _requirement(row)) for row in rows]
+
+
+async def requirements_open(database: Database, run_id: str) -> list[v1.Requirement]:
+    """What a run waits for, in the order of asking."""
+    return [_requirement(row) for row in await database.fetch(_OPEN_OF_RUN, {"run_id": run_id})]
+
+
+async def requirements_lock(
+    connection: AsyncConnection, run_id: str, requirement_ids: Sequence[str]
+) -> list[v1.Requirement]:
+    """The open requirements of a locked run, and those named, in the order of asking."""
+    parameters = {"run_id": run_id, "ids": list(requirement_ids)}
+    return [_requirement(row) for row in await connection.execute(_LOCKED, parameters)]
+
+
+async def requirements_resolve(
+    connection: AsyncConnection,
+    run_id: str,
+    resolutions: Sequence[v1.RequirementResolution],
+    events: Sequence[v1.RunEvent],
+    *,
+    by: str,
+    is_ready: bool,
+    claims: bool,
+    owner: Owner,
+    now: datetime,
+) -> tuple[int, int]:
+    """Records answers to locked, open requirements of a locked run.
+
+    Args:
+        is_ready: a step has everything it waits for.
+        claims: the run goes on at once, under `owner`.
+
+    Returns:
+        The run's epoch, and its newest sequence.
+    """
+    parameters: dict[str, Any] = {
+        **event_arrays(events, [None] * len(events)),
+        "run_id": run_id,
+        "ids": [one.requirement_id for one in resolutions],
+        "resolutions": [one.SerializeToString() for one in resolutions],
+        "by": by,
+        "is_ready": is_ready,
+        "claims": claims,
+        "owner": owner.name,
+        "lease_until": now + owner.lease,
+        "now": now,
+    }
+    row = (await connection.execute(_RESOLVE, parameters)).one()
+    return row.epoch, row.last_sequence
+
+
+async def requirements_list(
+    database: Database, selected: v1.RequirementFilter, page: Page
+) -> list[v1.Requirement]:
+    """A page of requirements, oldest first, and one more when there are more."""
+    states = list(selected.states) or [v1.REQUIREMENT_STATE_PENDING]
+    parameters = {
+        **_matching(selected),
+        "after_time": page.after_time,
+        "after_id": page.after_id,
+        "size": page.size + 1,
+    }
+    if states == [v1.REQUIREMENT_STATE_PENDING]:
+        rows = await database.fetch(_LIST_OPEN, parameters)
+    else:
+        rows = await database.fetch(_LIST, {**parameters, "states": states})
+    return [_requirement(row) for row in rows]
+
+
+async def requirements_changed(
+    database: Database, selected: v1.RequirementFilter, since: datetime, limit: int
+) -> list[tuple[v1.Requirement, datetime]]:
+    """Requirements that appeared or changed at or after a time, with that time, oldest first."""
+    parameters = {
+        **_matching(selected),
+        "states": list(selected.states),
+        "since": since,
+        "size": limit,
+    }
+    rows = await database.fetch(_CHANGED, parameters)
+    return [(_requirement(row), row.update_time) for row in rows]
+
+
+def _matching(selected: v1.RequirementFilter) -> dict[str, Any]:
+    return {
+        "run_id": selected.run_id,
+        "workflow_id": selected.workflow_id,
+        "session_id": selected.session_id,
+        "kinds": list(selected.kinds),
+        "tool_names": list(selected.tool_names),
+    }
+
+
+def _requirement(row: Row[Any]) -> v1.Requirement:
+    requirement = v1.Requirement.FromString(row.body)
+    requirement.run_id = row.run_id
+    requirement.workflow_id = row.workflow_id
+    requirement.session_id = row.session_id
+    requirement.state = row.state
+    requirement.etag = str(row.version)
+    requirement.create_time.FromDatetime(row.create_time)
+    if row.resolution is not None:
+        requirement.resolution.MergeFromString(row.resolution)
+        requirement.resolved_by = row.resolved_by
+    if row.resolve_time is not None:
+        requirement.resolve_time.FromDatetime(row.resolve_time)
+    return requirement

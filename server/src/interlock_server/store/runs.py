@@ -1,0 +1,425 @@
+"""Runs: created, claimed, moved forward, and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import DateTime, Integer, LargeBinary, SmallInteger, Text
+
+from interlock import v1
+from interlock_server.errors import RequestIdReused
+from interlock_server.store.database import Database
+from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
+from interlock_server.store.records import (
+    Change,
+    Lease,
+    Owner,
+    Page,
+    Progress,
+    RequestKey,
+    RunRow,
+    Tip,
+)
+from interlock_server.store.requests import request_run
+from interlock_server.store.sessions import session_merge
+
+OPEN_STATES = (v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED)
+
+_COLUMNS = """
+    runs.run_id, runs.workflow_id, runs.digest, runs.session_id, runs.state, runs.pause_kind,
+    runs.started_by, runs.labels, runs.body, runs.session_state, runs.last_sequence, runs.version,
+    runs.epoch, runs.is_ready, runs.cancel_requested, runs.cancel_reason, runs.cancelled_by,
+    runs.create_time, runs.update_time, runs.end_time, definitions.version AS workflow_version
+"""
+_FROM = "FROM runs JOIN definitions USING (digest)"
+
+_CREATE = text("""
+    WITH request AS (
+        INSERT INTO requests (method, caller, request_id, digest, run_id, sequence, create_time)
+        SELECT :method, :caller, :request_id, :request_digest, :run_id, 0, :now
+        WHERE :request_id <> ''
+        ON CONFLICT DO NOTHING RETURNING run_id
+    ), session AS (
+        INSERT INTO sessions (session_id, state, version, create_time, update_time)
+        SELECT :session_id, '{}', 1, :now, :now
+        WHERE :request_id = '' OR EXISTS (SELECT FROM request)
+        ON CONFLICT DO NOTHING
+    ), run AS (
+        INSERT INTO runs (run_id, workflow_id, digest, session_id, state, started_by, labels, body,
+            session_state, last_sequence, version, epoch, owner, lease_until, create_time,
+            update_time)
+        SELECT :run_id, :workflow_id, :digest, :session_id, 2, :caller, CAST(:labels AS jsonb),
+            :body, coalesce((SELECT state FROM sessions WHERE session_id = :session_id), '{}'),
+            :event_count, 1, 1, :owner, :lease_until, :now, :now
+        WHERE :request_id = '' OR EXISTS (SELECT FROM request)
+        RETURNING run_id, session_state
+    ), appended AS (
+        INSERT INTO events (run_id, sequence, kind, key, body)
+        SELECT run.run_id, event.ordinality, event.kind, event.key, event.body
+        FROM run, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
+    )
+    SELECT session_state FROM run
+""").bindparams(*EVENT_PARAMETERS, bindparam("now", type_=DateTime(timezone=True)))
+
+_COMMIT = text("""
+    WITH moved AS (
+        UPDATE runs SET
+            last_sequence = last_sequence + :event_count,
+            version = version + 1,
+            state = :state,
+            pause_kind = :pause_kind,
+            body = coalesce(:body, body),
+            open_requirements = open_requirements + :question_count,
+            owner = CASE WHEN :state = 2 THEN owner END,
+            lease_until = CASE WHEN :state = 2 THEN lease_until END,
+            update_time = :now,
+            end_time = CASE WHEN :state IN (4, 5, 6) THEN :now END
+        WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch
+            AND NOT (:state = 3 AND (is_ready OR cancel_requested))
+        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested
+    ), appended AS (
+        INSERT INTO events (run_id, sequence, kind, key, body)
+        SELECT moved.run_id, moved.last_sequence - :event_count + event.ordinality, event.kind,
+            event.key, event.body
+        FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
+    ), recorded AS (
+        INSERT INTO journal (run_id, key, position, value)
+        SELECT moved.run_id, entry.key, entry.position, entry.value
+        FROM moved, unnest(:entry_keys, :entry_positions, :entry_values)
+            AS entry (key, position, value)
+    ), asked AS (
+        INSERT INTO requirements (requirement_id, run_id, key, position, step_key, workflow_id,
+            session_id, kind, tool_name, state, body, version, create_time, update_time)
+        SELECT question.id, moved.run_id, question.key, question.position, question.step_key,
+            moved.workflow_id, moved.session_id, question.kind, question.tool_name, 1,
+            question.body, 1, :now, :now
+        FROM moved, unnest(:ids, :question_keys, :question_positions, :step_keys,
+                :requirement_kinds, :tool_names, :question_bodies)
+            AS question (id, key, position, step_key, kind, tool_name, body)
+    )
+    SELECT last_sequence, cancel_requested FROM moved
+""").bindparams(
+    *EVENT_PARAMETERS,
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("body", type_=LargeBinary),
+    bindparam("state", type_=SmallInteger),
+    bindparam("entry_keys", type_=ARRAY(Text)),
+    bindparam("entry_positions", type_=ARRAY(Integer)),
+    bindparam("entry_values", type_=ARRAY(LargeBinary)),
+    bindparam("ids", type_=ARRAY(Text)),
+    bindparam("question_keys", type_=ARRAY(Text)),
+    bindparam("question_positions", type_=ARRAY(Integer)),
+    bindparam("step_keys", type_=ARRAY(Text)),
+    bindparam("requirement_kinds", type_=ARRAY(SmallInteger)),
+    bindparam("tool_names", type_=ARRAY(Text)),
+    bindparam("question_bodies", type_=ARRAY(LargeBinary)),
+)
+
+_CLAIM = text("""
+    UPDATE runs SET owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+    WHERE run_id IN (
+        SELECT run_id FROM runs
+        WHERE state = 2 AND (lease_until IS NULL OR lease_until < :now)
+        ORDER BY lease_until NULLS FIRST LIMIT :count FOR UPDATE SKIP LOCKED
+    )
+    RETURNING run_id, epoch
+""").bindparams(bindparam("lease_until", type_=DateTime(timezone=True)))
+
+_RENEW = text("""
+    UPDATE runs SET lease_until = :lease_until
+    WHERE state = 2 AND owner = :owner AND run_id = ANY(:run_ids)
+    RETURNING run_id, epoch, cancel_requested
+""").bindparams(
+    bindparam("run_ids", type_=ARRAY(Text)), bindparam("lease_until", type_=DateTime(timezone=True))
+)
+
+_RELEASE = text("""
+    UPDATE runs SET owner = NULL, lease_until = NULL
+    WHERE state = 2 AND owner = :owner AND run_id = :run_id AND epoch = :epoch
+""")
+
+_REOPEN = text("""
+    UPDATE runs SET is_ready = false
+    WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch RETURNING run_id
+""")
+
+_GET = text(f"SELECT {_COLUMNS} {_FROM} WHERE run_id = :run_id")
+_GET_LOCKED = text(f"SELECT {_COLUMNS} {_FROM} WHERE run_id = :run_id FOR UPDATE OF runs")
+_TIP = text("SELECT state, last_sequence FROM runs WHERE run_id = :run_id")
+
+_LIST = text(f"""
+    SELECT {_COLUMNS} {_FROM}
+    WHERE (:workflow_id = '' OR runs.workflow_id = :workflow_id)
+        AND (:session_id = '' OR runs.session_id = :session_id)
+        AND (cardinality(:states) = 0 OR runs.state = ANY(:states))
+        AND runs.labels @> CAST(:labels AS jsonb)
+        AND (:min_time IS NULL OR runs.create_time >= :min_time)
+        AND (:max_time IS NULL OR runs.create_time < :max_time)
+        AND (:after_time IS NULL
+            OR (runs.create_time, runs.run_id) < (:after_time, CAST(:after_id AS text)))
+    ORDER BY runs.create_time DESC, runs.run_id DESC LIMIT :size
+""").bindparams(
+    bindparam("states", type_=ARRAY(SmallInteger)),
+    *(
+        bindparam(name, type_=DateTime(timezone=True))
+        for name in ("min_time", "max_time", "after_time")
+    ),
+)
+
+_END = text("""
+    WITH ended AS (
+        UPDATE runs SET state = 6, pause_kind = 0, end_time = :now, update_time = :now,
+            version = version + 1, last_sequence = last_sequence + :event_count,
+            open_requirements = 0, is_ready = false, owner = NULL, lease_until = NULL
+        WHERE run_id = :run_id
+        RETURNING run_id, last_sequence
+    ), closed AS (
+        UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
+            resolve_time = :now
+        WHERE run_id = :run_id AND state = 1
+    )
+    INSERT INTO events (run_id, sequence, kind, key, body)
+    SELECT ended.run_id, ended.last_sequence - :event_count + event.ordinality, event.kind,
+        event.key, event.body
+    FROM ended, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
+""").bindparams(*EVENT_PARAMETERS, bindparam("now", type_=DateTime(timezone=True)))
+
+_REQUEST_CANCEL = text("""
+    UPDATE runs SET cancel_requested = true, cancel_reason = :reason, cancelled_by = :by,
+        version = version + 1
+    WHERE run_id = :run_id AND NOT cancel_requested
+""")
+
+
+class _NotTaken(Exception):
+    """Takes a transaction back."""
+
+
+async def run_create(
+    database: Database,
+    run: v1.Run,
+    digest: bytes,
+    events: Sequence[v1.RunEvent],
+    request: RequestKey,
+    owner: Owner,
+    now: datetime,
+) -> tuple[str, str | None]:
+    """Creates a run that `owner` holds at epoch 1.
+
+    Returns:
+        The run's id and its session state; or the id of the run that the same
+        request started before, and `None`.
+
+    Raises:
+        RequestIdReused: another request has this id.
+    """
+    body = v1.Run(input_json=run.input_json)
+    rows = await database.fetch(
+        _CREATE,
+        {
+            **event_arrays(events, [None] * len(events)),
+            "run_id": run.run_id,
+            "workflow_id": run.workflow_id,
+            "digest": digest,
+            "session_id": run.session_id,
+            "caller": run.started_by,
+            "labels": json.dumps(dict(run.labels)),
+            "body": body.SerializeToString(),
+            "owner": owner.name,
+            "lease_until": now + owner.lease,
+            "method": request.method,
+            "request_id": request.request_id,
+            "request_digest": request.digest,
+            "now": now,
+        },
+    )
+    if rows:
+        return run.run_id, rows[0].session_state
+    return await request_run(database, request), None
+
+
+async def run_commit(
+    database: Database, lease: Lease, progress: Progress, change: Change, now: datetime
+) -> tuple[int, bool] | None:
+    """Moves a run forward: the only way in which its owner writes it.
+
+    Returns:
+        The newest sequence and whether somebody asked to cancel; or `None` when
+        the lease is lost, or when the run may not pause because a decision or a
+        cancel has come in: `run_get` tells which.
+    """
+    parameters = _commit_parameters(lease, progress, change, now)
+    if not progress.session_changes and not progress.session_removals:
+        rows = await database.fetch(_COMMIT, parameters)
+    else:
+        try:
+            async with database.transaction() as connection:
+                await session_merge(connection, lease.run_id, progress, now)
+                rows = (await connection.execute(_COMMIT, parameters)).fetchall()
+                if not rows:
+                    raise _NotTaken
+        except _NotTaken:
+            return None
+    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
+
+
+async def runs_claim(database: Database, owner: Owner, count: int, now: datetime) -> list[Lease]:
+    """Claims running runs that nobody holds any more."""
+    parameters = {
+        "owner": owner.name,
+        "lease_until": now + owner.lease,
+        "now": now,
+        "count": count,
+    }
+    rows = await database.fetch(_CLAIM, parameters)
+    return [Lease(row.run_id, owner.name, row.epoch) for row in rows]
+
+
+async def runs_renew(
+    database: Database, owner: Owner, run_ids: Sequence[str], now: datetime
+) -> dict[str, tuple[int, bool]]:
+    """Renews leases; gives the epoch and whether to cancel of each run that is still held."""
+    parameters = {
+        "owner": owner.name,
+        "lease_until": now + owner.lease,
+        "run_ids": list(run_ids),
+    }
+    rows = await database.fetch(_RENEW, parameters)
+    return {row.run_id: (row.epoch, row.cancel_requested) for row in rows}
+
+
+async def run_release(database: Database, lease: Lease) -> None:
+    """Gives a running run back, for anyone to claim at once."""
+    await database.fetch(_RELEASE, _lease_parameters(lease))
+
+
+async def run_reopen(database: Database, lease: Lease) -> bool:
+    """Takes note of decisions that came in; `False` when the lease is lost."""
+    return bool(await database.fetch(_REOPEN, _lease_parameters(lease)))
+
+
+async def run_get(database: Database, run_id: str) -> RunRow | None:
+    """A run, without its results and requirements."""
+    rows = await database.fetch(_GET, {"run_id": run_id})
+    return _run_row(rows[0]) if rows else None
+
+
+async def run_lock(connection: AsyncConnection, run_id: str) -> RunRow | None:
+    """A run, locked until the transaction ends."""
+    row = (await connection.execute(_GET_LOCKED, {"run_id": run_id})).fetchone()
+    return _run_row(row) if row else None
+
+
+async def run_tip(database: Database, run_id: str) -> Tip | None:
+    """Where a run is now."""
+    rows = await database.fetch(_TIP, {"run_id": run_id})
+    return Tip(v1.RunState.ValueType(rows[0].state), rows[0].last_sequence) if rows else None
+
+
+async def runs_list(database: Database, selected: v1.RunFilter, page: Page) -> list[v1.Run]:
+    """A page of runs, newest first, and one more when there are more."""
+    has_min = selected.HasField("create_time_min")
+    has_max = selected.HasField("create_time_max")
+    parameters = {
+        "workflow_id": selected.workflow_id,
+        "session_id": selected.session_id,
+        "states": list(selected.states),
+        "labels": json.dumps(dict(selected.labels)),
+        "min_time": _datetime(selected.create_time_min) if has_min else None,
+        "max_time": _datetime(selected.create_time_max) if has_max else None,
+        "after_time": page.after_time,
+        "after_id": page.after_id,
+        "size": page.size + 1,
+    }
+    return [_run_row(row).run for row in await database.fetch(_LIST, parameters)]
+
+
+async def run_end_cancelled(
+    connection: AsyncConnection, run_id: str, events: Sequence[v1.RunEvent], now: datetime
+) -> None:
+    """Ends a locked run as cancelled, and its open requirements with it."""
+    arrays = event_arrays(events, [None] * len(events))
+    await connection.execute(_END, {**arrays, "run_id": run_id, "now": now})
+
+
+async def run_request_cancel(
+    connection: AsyncConnection, run_id: str, reason: str, by: str
+) -> None:
+    """Asks the owner of a locked run to cancel it before its next effect."""
+    await connection.execute(_REQUEST_CANCEL, {"run_id": run_id, "reason": reason, "by": by})
+
+
+def _commit_parameters(
+    lease: Lease, progress: Progress, change: Change, now: datetime
+) -> dict[str, Any]:
+    questions = progress.questions
+    asked = [one.requirement for one in questions]
+    return {
+        **_lease_parameters(lease),
+        **event_arrays(
+            [one.event for one in progress.events], [one.key for one in progress.events]
+        ),
+        "state": change.state,
+        "pause_kind": change.pause_kind,
+        "body": change.body.SerializeToString() if change.body else None,
+        "now": now,
+        "entry_keys": [one.key for one in progress.entries],
+        "entry_positions": [one.position for one in progress.entries],
+        "entry_values": [one.value and one.value.encode() for one in progress.entries],
+        "question_count": len(questions),
+        "ids": [one.requirement_id for one in asked],
+        "question_keys": [one.key for one in questions],
+        "question_positions": [one.position for one in questions],
+        "step_keys": [one.executor_run_id for one in asked],
+        "requirement_kinds": [one.kind for one in asked],
+        "tool_names": [one.tool_execution.tool_name.replace("\0", "") for one in asked],
+        "question_bodies": [one.SerializeToString() for one in asked],
+    }
+
+
+def _lease_parameters(lease: Lease) -> dict[str, Any]:
+    return {"run_id": lease.run_id, "owner": lease.owner, "epoch": lease.epoch}
+
+
+def _run_row(row: Row[Any]) -> RunRow:
+    run = v1.Run.FromString(row.body)
+    run.run_id = row.run_id
+    run.workflow_id = row.workflow_id
+    run.workflow_version = row.workflow_version
+    run.session_id = row.session_id
+    run.started_by = row.started_by
+    run.state = row.state
+    run.pause_kind = row.pause_kind
+    run.labels.update(_text_map(row.labels))
+    run.last_sequence = row.last_sequence
+    run.etag = str(row.version)
+    run.create_time.FromDatetime(row.create_time)
+    run.update_time.FromDatetime(row.update_time)
+    if row.end_time is not None:
+        run.end_time.FromDatetime(row.end_time)
+    return RunRow(
+        run,
+        row.digest,
+        row.session_state,
+        row.epoch,
+        row.is_ready,
+        row.cancel_requested,
+        row.cancel_reason,
+        row.cancelled_by,
+    )
+
+
+def _text_map(labels: Any) -> Mapping[str, str]:
+    decoded: Mapping[str, str] = json.loads(labels) if isinstance(labels, str) else labels
+    return decoded
+
+
+def _datetime(timestamp: Any) -> datetime:
+    value: datetime = timestamp.ToDatetime(tzinfo=UTC)
+    return value

@@ -1,0 +1,130 @@
+"""Sessions: state that runs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import DateTime
+
+from interlock import v1
+from interlock_server import jsontext
+from interlock_server.errors import EtagMismatch, SessionInUse, SessionNotFound
+from interlock_server.store.database import Database
+from interlock_server.store.records import Page, Progress
+
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+_COLUMNS = "session_id, user_id, state, version, create_time, update_time"
+_GET = text(f"SELECT {_COLUMNS} FROM sessions WHERE session_id = :session_id")
+_GET_LOCKED = text(f"SELECT {_COLUMNS} FROM sessions WHERE session_id = :session_id FOR UPDATE")
+_LIST = text(f"""
+    SELECT {_COLUMNS} FROM sessions
+    WHERE :after_time IS NULL
+        OR (create_time, session_id) < (:after_time, CAST(:after_id AS text))
+    ORDER BY create_time DESC, session_id DESC LIMIT :size
+""").bindparams(bindparam("after_time", type_=DateTime(timezone=True)))
+_LOCK_OF_RUN = text("""
+    SELECT session_id, state FROM sessions
+    WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id) FOR UPDATE
+""")
+_SET = text("""
+    UPDATE sessions SET state = :state, version = version + 1, update_time = :now
+    WHERE session_id = :session_id
+""").bindparams(_NOW)
+_CREATE = text("""
+    INSERT INTO sessions (session_id, user_id, state, version, create_time, update_time)
+    VALUES (:session_id, :user_id, :state, 1, :now, :now) ON CONFLICT DO NOTHING
+""").bindparams(_NOW)
+_OPEN_RUNS = text("""
+    SELECT 1 FROM runs WHERE session_id = :session_id AND state IN (1, 2, 3) LIMIT 1
+""")
+_DELETE_RUNS = text("DELETE FROM runs WHERE session_id = :session_id")
+_DELETE = text("DELETE FROM sessions WHERE session_id = :session_id")
+
+
+async def session_get(database: Database, session_id: str) -> v1.Session | None:
+    """A session."""
+    rows = await database.fetch(_GET, {"session_id": session_id})
+    return _session(rows[0]) if rows else None
+
+
+async def sessions_list(database: Database, page: Page) -> list[v1.Session]:
+    """A page of sessions, newest first, and one more when there are more."""
+    parameters = {
+        "after_time": page.after_time,
+        "after_id": page.after_id,
+        "size": page.size + 1,
+    }
+    rows: Sequence[Row[Any]] = await database.fetch(_LIST, parameters)
+    return [_session(row) for row in rows]
+
+
+async def session_merge(
+    connection: AsyncConnection, run_id: str, progress: Progress, now: datetime
+) -> None:
+    """Carries a run's changes over into the state of its session, entry by entry."""
+    row = (await connection.execute(_LOCK_OF_RUN, {"run_id": run_id})).one()
+    state = {**jsontext.loads(row.state), **progress.session_changes}
+    for name in progress.session_removals:
+        state.pop(name, None)
+    parameters = {"session_id": row.session_id, "state": jsontext.dumps(state), "now": now}
+    await connection.execute(_SET, parameters)
+
+
+async def session_update(
+    database: Database, session: v1.Session, user_id: str, allow_missing: bool, now: datetime
+) -> v1.Session:
+    """Sets the state of a session.
+
+    Raises:
+        SessionNotFound: it does not exist and may not be created.
+        EtagMismatch: it has changed.
+    """
+    values = {"session_id": session.session_id, "state": session.state_json or "{}", "now": now}
+    async with database.transaction() as connection:
+        if allow_missing and not session.etag:
+            await connection.execute(_CREATE, {**values, "user_id": user_id})
+        await _lock(connection, session.session_id, session.etag)
+        await connection.execute(_SET, values)
+        row = (await connection.execute(_GET, {"session_id": session.session_id})).one()
+        return _session(row)
+
+
+async def session_delete(database: Database, session_id: str, etag: str) -> None:
+    """Deletes a session with its runs.
+
+    Raises:
+        SessionNotFound: it does not exist.
+        EtagMismatch: it has changed.
+        SessionInUse: one of its runs has not ended.
+    """
+    parameters = {"session_id": session_id}
+    async with database.transaction() as connection:
+        await _lock(connection, session_id, etag)
+        if (await connection.execute(_OPEN_RUNS, parameters)).fetchone():
+            raise SessionInUse(session_id)
+        await connection.execute(_DELETE_RUNS, parameters)
+        await connection.execute(_DELETE, parameters)
+
+
+async def _lock(connection: AsyncConnection, session_id: str, etag: str) -> None:
+    row = (await connection.execute(_GET_LOCKED, {"session_id": session_id})).fetchone()
+    if row is None:
+        raise SessionNotFound(session_id)
+    if etag and etag != str(row.version):
+        raise EtagMismatch(str(row.version))
+
+
+def _session(row: Row[Any]) -> v1.Session:
+    session = v1.Session(
+        session_id=row.session_id,
+        user_id=row.user_id,
+        state_json=row.state,
+        etag=str(row.version),
+    )
+    session.create_time.FromDatetime(row.create_time)
+    session.update_time.FromDatetime(row.update_time)
+    return session

@@ -1,0 +1,170 @@
+"""The tables, and what must always be true of them.
+
+Locks are taken in one order: sessions, runs, requirements, then rows that are
+only ever inserted. Numbers in the checks are those of the contract's enums.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("workflow_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _time("create_time"),
+    Index("definitions_by_version", "workflow_id", "version", unique=True),
+    comment="Every definition that was ever served, by the hash of its content.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, server_default=""),
+    Column(
+        "state", Text, nullable=False, comment="JSON text: jsonb refuses NUL and reorders keys."
+    ),
+    Column("version", BigInteger, nullable=False),
+    _time("create_time"),
+    _time("update_time"),
+    Index("sessions_by_time", "create_time", "session_id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("workflow_id", Text, nullable=False),
+    Column("digest", LargeBinary, ForeignKey("definitions.digest"), nullable=False),
+    Column("session_id", Text, ForeignKey("sessions.session_id"), nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("pause_kind", SmallInteger, nullable=False, server_default="0"),
+    Column("started_by", Text, nullable=False, server_default=""),
+    Column("labels", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="A Run with input, output, error, usage."),
+    Column("session_state", Text, nullable=False, comment="The session's state at the start."),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False, comment="Grows with every claim; fences writes."),
+    Column("owner", Text),
+    _time("lease_until", nullable=True),
+    Column("open_requirements", Integer, nullable=False, server_default="0"),
+    Column("is_ready", Boolean, nullable=False, server_default=text("false")),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("cancel_reason", Text, nullable=False, server_default=""),
+    Column("cancelled_by", Text, nullable=False, server_default=""),
+    _time("create_time"),
+    _time("update_time"),
+    _time("end_time", nullable=True),
+    CheckConstraint("(state IN (4, 5, 6)) = (end_time IS NOT NULL)", name="ended_runs_have_an_end"),
+    CheckConstraint("owner IS NULL OR state = 2", name="only_running_runs_are_owned"),
+    CheckConstraint("(owner IS NULL) = (lease_until IS NULL)", name="an_owner_has_a_lease"),
+    CheckConstraint(
+        "state <> 3 OR open_requirements > 0 OR is_ready", name="paused_runs_wait_for_something"
+    ),
+    CheckConstraint(
+        "state NOT IN (4, 5, 6) OR open_requirements = 0", name="ended_runs_wait_for_nothing"
+    ),
+    CheckConstraint("open_requirements >= 0", name="open_requirements_are_counted"),
+    CheckConstraint("(state = 3) = (pause_kind <> 0)", name="paused_runs_say_why"),
+    Index("runs_by_time", "create_time", "run_id"),
+    Index("runs_by_session", "session_id", "create_time"),
+    Index("runs_running", "lease_until", postgresql_where=text("state = 2")),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("kind", SmallInteger, nullable=False, comment="Field number in RunEvent.event."),
+    Column("key", Text, comment="The place that emitted it; unset when a decision did."),
+    Column("body", LargeBinary, nullable=False),
+    CheckConstraint("sequence >= 1", name="sequences_begin_at_one"),
+    Index("events_once", "run_id", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("position", Integer, nullable=False, comment="Order of recording within the run."),
+    Column("value", LargeBinary, comment="JSON; unset for the start of an effect."),
+    Index("journal_in_order", "run_id", "position", unique=True),
+)
+
+requirements = Table(
+    "requirements",
+    metadata,
+    Column("requirement_id", Text, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("position", Integer, nullable=False, comment="Order of asking within the run."),
+    Column(
+        "step_key", Text, nullable=False, comment="The step that goes on when all are resolved."
+    ),
+    Column("workflow_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("tool_name", Text, nullable=False, server_default=""),
+    Column("state", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="The question; it never changes."),
+    Column("resolution", LargeBinary),
+    Column("resolved_by", Text, nullable=False, server_default=""),
+    Column("version", BigInteger, nullable=False),
+    _time("create_time"),
+    _time("update_time"),
+    _time("resolve_time", nullable=True),
+    CheckConstraint("(state = 2) = (resolution IS NOT NULL)", name="resolved_means_answered"),
+    CheckConstraint("(state = 1) = (resolve_time IS NULL)", name="only_pending_ones_wait"),
+    Index("requirements_once", "run_id", "key", unique=True),
+    Index(
+        "requirements_open",
+        "create_time",
+        "requirement_id",
+        postgresql_where=text("state = 1"),
+    ),
+    Index("requirements_changed", "update_time"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("method", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, comment="Hash of the request."),
+    Column("run_id", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False, comment="Newest event before the request."),
+    _time("create_time"),
+    Index("requests_by_time", "create_time"),
+    comment="Which requests were seen, so that a repeat joins the first.",
+)
