@@ -24,7 +24,7 @@ from interlock.v1 import (
     workflow_service_pb2,
 )
 
-_SERVICES = [
+SERVICES = [
     service
     for module in (
         run_service_pb2,
@@ -155,7 +155,7 @@ class ScriptedServer:
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1 << 24)]
         options += [("grpc.max_send_message_length", 1 << 24)]
         server = grpc.aio.server(options=options)
-        for service in _SERVICES:
+        for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             server.add_generic_rpc_handlers((generic,))
@@ -185,9 +185,7 @@ class ScriptedServer:
         return grpc.unary_unary_rpc_method_handler(one, decode, _encode)
 
     async def _play(self, method: str, request: Any, context: Any) -> AsyncIterator[Message]:
-        call = Call(
-            method, request, dict(context.invocation_metadata()), context.time_remaining()
-        )
+        call = Call(method, request, dict(context.invocation_metadata()), context.time_remaining())
         self.calls.append(call)
         scripts = self._scripts[method]
         answers = scripts.popleft() if scripts else self._answers[method](request)

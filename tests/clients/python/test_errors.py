@@ -6,6 +6,7 @@ import pickle
 
 import grpc
 import pytest
+from tests.clients.python.conftest import Connect
 from tests.clients.python.faces import Face
 from tests.clients.python.scripted import Abort, ScriptedServer
 
@@ -22,12 +23,10 @@ Code = grpc.StatusCode
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
-def test_every_code_has_its_family(server: ScriptedServer, face: Face, code: Code) -> None:
-    if code is Code.UNAVAILABLE:
-        pytest.skip("is retried: see test_waiting")
+def test_every_code_has_its_family(server: ScriptedServer, connect: Connect, code: Code) -> None:
     server.script("GetRun", Abort(code, "no luck"))
     with pytest.raises(InterlockError) as raised:
-        face.client("get_run", "run-1")
+        connect(retry_timeout=0).client("get_run", "run-1")
     error = raised.value
     assert error.code is code
     assert error.message == "no luck"

@@ -11,11 +11,21 @@ from tests.clients.python import samples
 from tests.clients.python.samples import batch
 from tests.clients.python.scripted import Hang, ScriptedServer
 
-from interlock import AsyncClient, Client, InterlockError, v1
+from interlock import AsyncClient, AsyncRunStream, Client, InterlockError, RunStream, v1
 
 
 class LeaveError(Exception):
     """Raised inside a loop."""
+
+
+def fail_inside(events: RunStream) -> None:
+    for _ in events:
+        raise LeaveError
+
+
+async def afail_inside(events: AsyncRunStream) -> None:
+    async for _ in events:
+        raise LeaveError
 
 
 @pytest.fixture
@@ -31,8 +41,7 @@ def hanging(server: ScriptedServer) -> Iterator[ScriptedServer]:
 def test_exception(hanging: ScriptedServer) -> None:
     with Client(hanging.target) as client:
         with pytest.raises(LeaveError):
-            for _ in client.workflow("greet").run(stream=True):
-                raise LeaveError
+            fail_inside(client.workflow("greet").run(stream=True))
         assert hanging.calls[0].cancelled.wait(5)
 
 
@@ -68,8 +77,7 @@ def test_closing_the_client(hanging: ScriptedServer) -> None:
 async def test_async_exception(hanging: ScriptedServer) -> None:
     async with AsyncClient(hanging.target) as client:
         with pytest.raises(LeaveError):
-            async for _ in client.workflow("greet").arun(stream=True):
-                raise LeaveError
+            await afail_inside(client.workflow("greet").arun(stream=True))
         assert await asyncio.to_thread(hanging.calls[0].cancelled.wait, 5)
 
 
@@ -154,5 +162,3 @@ async def _outcome(awaitable: object) -> object:
         return await awaitable  # type: ignore[misc]
     except InterlockError as error:
         return error
-
-

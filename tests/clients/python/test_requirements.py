@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from tests.clients.python import samples
 
 from interlock import (
@@ -61,7 +62,7 @@ FITTING = {
 }
 
 KINDS = [
-    name.removeprefix("REQUIREMENT_KIND_") for name in v1.RequirementKind.keys()[1:]  # noqa: SIM118 # not a dict
+    name.removeprefix("REQUIREMENT_KIND_") for name in v1.RequirementKind.keys()[1:]  # not a dict
 ]  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def test_what_was_decided_on_the_server() -> None:
         state=v1.RequirementState.REQUIREMENT_STATE_RESOLVED,
         resolution=v1.RequirementResolution(reject=v1.Rejection(note="too much")),
         resolved_by="ada",
-        resolve_time=time,
+        resolve_time=Timestamp(seconds=1767312000),
     )
     assert requirement.confirmation is False
     assert requirement.confirmation_note == "too much"
@@ -232,7 +233,9 @@ def test_every_field_type_has_a_name() -> None:
 
 def test_feedback_by_id_or_by_text() -> None:
     questions = [
-        v1.FeedbackQuestion(question_id="q1", question="Which?", options=[{"label": "a"}]),
+        v1.FeedbackQuestion(
+            question_id="q1", question="Which?", options=[v1.FeedbackOption(label="a")]
+        ),
         v1.FeedbackQuestion(question_id="q2", question="Why?", multi_select=True),
     ]
     requirement = of_kind("USER_FEEDBACK", feedback_questions=questions)

@@ -53,9 +53,7 @@ class LogServer:
     def _watch(self, request: v1.WatchRunRequest) -> Iterator[Answer]:
         yield v1.WatchRunResponse(snapshot=samples.run("RUNNING"))
         yield v1.WatchRunResponse(heartbeat=v1.Heartbeat())
-        yield from self._serve(
-            v1.WatchRunResponse, max(0, request.after_sequence - self._overlap)
-        )
+        yield from self._serve(v1.WatchRunResponse, max(0, request.after_sequence - self._overlap))
 
     def _serve(self, kind: type[Any], after: int) -> Iterator[Answer]:
         cut = self._cuts.pop(0) if self._cuts else None
@@ -143,17 +141,13 @@ def test_a_watch_goes_on_after_a_pause(server: ScriptedServer, face: Face) -> No
     assert [one.after_sequence for one in server.requests("WatchRun")] == [0, 2]
 
 
-def test_waits_grow_and_are_jittered(
-    server: ScriptedServer, face: Face, time: FakeTime
-) -> None:
+def test_waits_grow_and_are_jittered(server: ScriptedServer, face: Face, time: FakeTime) -> None:
     LogServer(server, [0, 0, 0, 0])
     assert sequences(face.workflow("run", stream=True)) == ALL
     assert time.sleeps == pytest.approx([0.1, 0.2, 0.4, 0.8])
 
 
-def test_the_servers_delay_is_honoured(
-    server: ScriptedServer, face: Face, time: FakeTime
-) -> None:
+def test_the_servers_delay_is_honoured(server: ScriptedServer, face: Face, time: FakeTime) -> None:
     shutdown = Abort(grpc.StatusCode.UNAVAILABLE, reason="SERVER_SHUTDOWN", retry_delay=2.5)
     LogServer(server, [2, 2], error=shutdown)
     assert sequences(face.workflow("run", stream=True)) == ALL
@@ -169,19 +163,15 @@ def test_progress_ends_the_outage(server: ScriptedServer, connect: Connect) -> N
 
 def test_gives_up(server: ScriptedServer, connect: Connect, time: FakeTime) -> None:
     """A server that opens the stream and hangs up again is as good as none."""
-    server.answer(
-        "WatchRun",
-        lambda _: iter([v1.WatchRunResponse(snapshot=samples.run("RUNNING")), UNAVAILABLE]),
-    )
+    replies: list[Answer] = [v1.WatchRunResponse(snapshot=samples.run("RUNNING")), UNAVAILABLE]
+    server.answer("WatchRun", lambda _: replies)
     events = connect(retry_timeout=5.0).client("watch_run", "run-1")
     with pytest.raises(UnavailableError):
         list(events)
     assert 3 < sum(time.sleeps) <= 5.0
 
 
-def test_other_errors_end_the_stream(
-    server: ScriptedServer, face: Face, time: FakeTime
-) -> None:
+def test_other_errors_end_the_stream(server: ScriptedServer, face: Face, time: FakeTime) -> None:
     LogServer(server, [2], error=Abort(grpc.StatusCode.NOT_FOUND, reason="RUN_NOT_FOUND"))
     events = face.workflow("run", stream=True)
     assert [next(events).sequence, next(events).sequence] == [1, 2]
@@ -210,9 +200,7 @@ def test_leaving_the_loop_cancels_the_call(server: ScriptedServer, face: Face) -
     assert server.calls[0].cancelled.wait(5)
 
 
-def test_pieces_of_text_are_neither_repeated_nor_late(
-    server: ScriptedServer, face: Face
-) -> None:
+def test_pieces_of_text_are_neither_repeated_nor_late(server: ScriptedServer, face: Face) -> None:
     server.script(
         "RunStream",
         batch(

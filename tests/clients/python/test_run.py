@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from tests.clients.python import samples
 
 from interlock import RunError, RunOutput, Usage, v1
@@ -14,7 +15,7 @@ def test_paused() -> None:
     run = RunOutput(samples.paused_run())
     assert run.status == run.state == "PAUSED"
     assert run.is_paused
-    assert not (run.is_completed or run.is_failed or run.is_cancelled)
+    assert not any([run.is_completed, run.is_failed, run.is_cancelled])
     assert run.pause_kind == "executor"
     assert run.paused_step_name == "pay"
     assert run.content is None
@@ -42,7 +43,7 @@ def test_completed() -> None:
             labels={"a": "b"},
             last_sequence=8,
             etag="e",
-            create_time=datetime(2026, 1, 1, tzinfo=UTC),
+            create_time=Timestamp(seconds=1767225600),
         )
     )
     assert (run.run_id, run.workflow_id, run.workflow_version) == ("run-1", "greet", 3)

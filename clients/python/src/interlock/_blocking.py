@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import grpc
 
@@ -99,7 +99,7 @@ class Stream(Iterator[Item]):
         """Ends the stream; may be called from another thread, and more than once."""
         self._source.close()
 
-    def __enter__(self) -> Stream[Item]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

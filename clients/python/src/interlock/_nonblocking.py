@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import grpc
 
@@ -138,7 +138,7 @@ class AsyncStream(AsyncIterator[Item]):
         """Ends the stream; may be called more than once."""
         self._source.close()
 
-    async def __aenter__(self) -> AsyncStream[Item]:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -91,7 +91,7 @@ class AsyncClient:
     def continue_run(self, run: RunRef, *, stream: Literal[True]) -> AsyncRunStream: ...
     @overload
     def continue_run(
-        self, run: RunRef, *, stream: bool, wait_timeout: float | None = None
+        self, run: RunRef, *, stream: bool
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
     def continue_run(
         self, run: RunRef, *, stream: bool = False, wait_timeout: float | None = None

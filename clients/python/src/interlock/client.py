@@ -102,9 +102,7 @@ class Client:
     @overload
     def continue_run(self, run: RunRef, *, stream: Literal[True]) -> RunStream: ...
     @overload
-    def continue_run(
-        self, run: RunRef, *, stream: bool, wait_timeout: float | None = None
-    ) -> RunOutput | RunStream: ...
+    def continue_run(self, run: RunRef, *, stream: bool) -> RunOutput | RunStream: ...
     def continue_run(
         self, run: RunRef, *, stream: bool = False, wait_timeout: float | None = None
     ) -> RunOutput | RunStream:

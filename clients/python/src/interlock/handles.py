@@ -53,7 +53,6 @@ class WorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
-        wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool,
     ) -> RunOutput | RunStream: ...
@@ -96,9 +95,7 @@ class WorkflowHandle:
     @overload
     def continue_run(self, run: RunRef, *, stream: Literal[True]) -> RunStream: ...
     @overload
-    def continue_run(
-        self, run: RunRef, *, stream: bool, wait_timeout: float | None = None
-    ) -> RunOutput | RunStream: ...
+    def continue_run(self, run: RunRef, *, stream: bool) -> RunOutput | RunStream: ...
     def continue_run(
         self, run: RunRef, *, stream: bool = False, wait_timeout: float | None = None
     ) -> RunOutput | RunStream:
@@ -184,7 +181,6 @@ class AsyncWorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
-        wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool,
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
@@ -217,7 +213,7 @@ class AsyncWorkflowHandle:
     def acontinue_run(self, run: RunRef, *, stream: Literal[True]) -> AsyncRunStream: ...
     @overload
     def acontinue_run(
-        self, run: RunRef, *, stream: bool, wait_timeout: float | None = None
+        self, run: RunRef, *, stream: bool
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
     def acontinue_run(
         self, run: RunRef, *, stream: bool = False, wait_timeout: float | None = None

@@ -28,7 +28,12 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = make_url(url).set(drivername="postgresql+asyncpg")
         self._transactional = create_async_engine(
-            self.url, pool_size=pool_size, max_overflow=0, pool_use_lifo=True
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_use_lifo=True,
+            # Transactions end before their connection returns; a reset would be one more trip.
+            pool_reset_on_return=None,
         )
         self._autocommit = self._transactional.execution_options(isolation_level="AUTOCOMMIT")
 

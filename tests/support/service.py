@@ -1,0 +1,141 @@
+"""A real service on a port, and raw stubs to talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from interlock import v1
+from interlock.v1.requirement_service_pb2_grpc import RequirementServiceStub
+from interlock.v1.run_service_pb2_grpc import RunServiceStub
+from interlock.v1.session_service_pb2_grpc import SessionServiceStub
+from interlock.v1.workflow_service_pb2_grpc import WorkflowServiceStub
+from interlock_server import Interlock
+from interlock_server.runtime.runtime import Runtime, Timing
+from interlock_server.service.server import Server
+from interlock_server.store.database import Database
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service with its stubs; `target` is where other clients reach it."""
+
+    target: str
+    runtime: Runtime
+    server: Server
+    channel: grpc.aio.Channel
+
+    @property
+    def runs(self) -> RunServiceStub:
+        return RunServiceStub(self.channel)
+
+    @property
+    def requirements(self) -> RequirementServiceStub:
+        return RequirementServiceStub(self.channel)
+
+    @property
+    def workflows(self) -> WorkflowServiceStub:
+        return WorkflowServiceStub(self.channel)
+
+    @property
+    def sessions(self) -> SessionServiceStub:
+        return SessionServiceStub(self.channel)
+
+    async def run(self, workflow: str, **spec: object) -> v1.Run:
+        """Runs a workflow until it pauses or ends."""
+        request = v1.RunRequest(spec=v1.RunSpec(workflow_id=workflow, **spec))  # type: ignore[arg-type]
+        return (await self.runs.Run(request)).run
+
+    async def resolve(self, run: v1.Run, *answers: v1.RequirementResolution) -> v1.Run:
+        """Continues a run with answers."""
+        request = v1.ContinueRunRequest(run_id=run.run_id, resolutions=answers)
+        return (await self.runs.ContinueRun(request)).run
+
+    async def events(self, run: v1.Run) -> list[v1.RunEvent]:
+        """All stored events of a run."""
+        request = v1.ListRunEventsRequest(run_id=run.run_id, page_size=1_000)
+        return list((await self.runs.ListRunEvents(request)).events)
+
+
+@asynccontextmanager
+async def served(
+    app: Interlock, database_url: str, timing: Timing | None = None, grace: float = 5.0
+) -> AsyncIterator[Served]:
+    """Serves an app on a free port, on an existing database, for as long as the context is open."""
+    database = Database(database_url)
+    runtime = app.runtime(database, timing=timing)
+    server = Server(runtime)
+    await runtime.start()
+    port = await server.start("127.0.0.1:0")
+    target = f"127.0.0.1:{port}"
+    async with grpc.aio.insecure_channel(target) as channel:
+        try:
+            yield Served(target, runtime, server, channel)
+        finally:
+            await server.stop(grace)
+            await database.close()
+
+
+def open_requirements(run: v1.Run) -> list[v1.Requirement]:
+    """What a run waits for, in order."""
+    return [one for step in run.step_requirements for one in step.executor_requirements]
+
+
+def confirm(requirement: v1.Requirement, note: str = "") -> v1.RequirementResolution:
+    return v1.RequirementResolution(
+        requirement_id=requirement.requirement_id, confirm=v1.Confirmation(note=note)
+    )
+
+
+def reject(requirement: v1.Requirement, note: str = "") -> v1.RequirementResolution:
+    return v1.RequirementResolution(
+        requirement_id=requirement.requirement_id, reject=v1.Rejection(note=note)
+    )
+
+
+def user_input(requirement: v1.Requirement, values_json: str) -> v1.RequirementResolution:
+    return v1.RequirementResolution(
+        requirement_id=requirement.requirement_id,
+        user_input=v1.UserInput(values_json=values_json),
+    )
+
+
+def external_result(requirement: v1.Requirement, result_json: str) -> v1.RequirementResolution:
+    return v1.RequirementResolution(
+        requirement_id=requirement.requirement_id,
+        external_result=v1.ExternalResult(result_json=result_json),
+    )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A failed call as a client sees it."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    fields: dict[str, str]
+    details: tuple[str, ...]
+
+
+def refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    """Reads the details of a failed call."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details if status else ():
+        detail.Unpack(info)
+        detail.Unpack(request)
+    return Refusal(
+        error.code(),
+        error.details() or "",
+        info.reason,
+        dict(info.metadata),
+        {one.field: one.description for one in request.field_violations},
+        tuple(one.TypeName().rpartition(".")[2] for one in (status.details if status else ())),
+    )
