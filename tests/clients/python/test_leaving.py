@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
-import grpc
 import pytest
 from tests.clients.python import samples
 from tests.clients.python.samples import batch
 from tests.clients.python.scripted import Hang, ScriptedServer
 
-from interlock import AsyncClient, AsyncRunStream, Client, InterlockError, RunStream, v1
+from interlock import AsyncClient, AsyncRunStream, Client, ClientClosedError, RunStream, v1
 
 
 class LeaveError(Exception):
@@ -69,9 +69,10 @@ def test_closing_the_client(hanging: ScriptedServer) -> None:
     next(events)
     client.close()
     client.close()
-    with pytest.raises(InterlockError) as raised:
+    with pytest.raises(ClientClosedError):
         next(events)
-    assert raised.value.code == grpc.StatusCode.CANCELLED
+    with pytest.raises(ClientClosedError):
+        client.get_run("run-1")
 
 
 async def test_async_exception(hanging: ScriptedServer) -> None:
@@ -95,6 +96,31 @@ async def test_async_with(hanging: ScriptedServer) -> None:
     async with AsyncClient(hanging.target) as client:
         async with client.workflow("greet").arun(stream=True) as events:
             await anext(events)
+        assert await asyncio.to_thread(hanging.calls[0].cancelled.wait, 5)
+
+
+def test_close_while_another_thread_reads(hanging: ScriptedServer) -> None:
+    with Client(hanging.target) as client:
+        events = client.workflow("greet").run(stream=True)
+        closing = threading.Timer(0.2, events.close)
+        closing.start()
+        assert [event.sequence for event in events] == [1, 2]
+        closing.join()
+        assert hanging.calls[0].cancelled.wait(5)
+
+
+async def test_close_while_another_task_reads(hanging: ScriptedServer) -> None:
+    async with AsyncClient(hanging.target) as client:
+        events = client.workflow("greet").arun(stream=True)
+
+        async def read() -> list[int]:
+            return [event.sequence async for event in events]
+
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(read())
+            await asyncio.sleep(0.2)
+            await events.aclose()
+            assert await reading == [1, 2]
         assert await asyncio.to_thread(hanging.calls[0].cancelled.wait, 5)
 
 
@@ -124,8 +150,9 @@ async def test_closing_the_async_client(hanging: ScriptedServer) -> None:
         await asyncio.sleep(0.05)
         await client.close()
         error = await reading
-    assert isinstance(error, InterlockError)
-    assert error.code == grpc.StatusCode.CANCELLED
+    assert isinstance(error, ClientClosedError)
+    with pytest.raises(ClientClosedError):
+        await client.get_run("run-1")
 
 
 async def test_task_left_alone_at_the_end_of_the_loop(hanging: ScriptedServer) -> None:
@@ -152,6 +179,26 @@ def test_other_loop(server: ScriptedServer) -> None:
         first.run(client.close())
 
 
+def test_closing_the_client_during_a_call(server: ScriptedServer) -> None:
+    server.answer("GetRun", lambda _: iter([Hang()]))
+    client = Client(server.target)
+    closing = threading.Timer(0.2, client.close)
+    closing.start()
+    with pytest.raises(ClientClosedError):
+        client.get_run("run-1")
+    closing.join()
+
+
+async def test_closing_the_async_client_during_a_call(server: ScriptedServer) -> None:
+    server.answer("GetRun", lambda _: iter([Hang()]))
+    client = AsyncClient(server.target)
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(_outcome(client.get_run("run-1")))
+        await asyncio.sleep(0.05)
+        await client.close()
+        assert isinstance(await calling, ClientClosedError)
+
+
 def test_made_outside_of_a_loop(server: ScriptedServer) -> None:
     client = AsyncClient(server.target)
     asyncio.run(client.close())
@@ -160,5 +207,5 @@ def test_made_outside_of_a_loop(server: ScriptedServer) -> None:
 async def _outcome(awaitable: object) -> object:
     try:
         return await awaitable  # type: ignore[misc]
-    except InterlockError as error:
+    except ClientClosedError as error:
         return error

@@ -128,9 +128,9 @@ def test_what_waits_no_longer_cannot_be_decided(state: str) -> None:
 
 
 def test_confirmation() -> None:
+    assert of_kind("CONFIRMATION").confirmation is None
+    assert of_kind("CONFIRMATION").confirmation_note is None
     requirement = of_kind("CONFIRMATION")
-    assert requirement.confirmation is None
-    assert requirement.confirmation_note is None
     requirement.confirm(note="go", edited_args={"amount": 1})
     assert requirement.confirmation is True
     assert requirement.confirmation_note == "go"

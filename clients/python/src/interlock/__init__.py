@@ -12,6 +12,7 @@ from interlock.decisions import Decision
 from interlock.errors import (
     AlreadyExistsError,
     AlreadyResolvedError,
+    ClientClosedError,
     ConflictError,
     DeadlineExceededError,
     FailedPreconditionError,
@@ -74,6 +75,7 @@ __all__ = [
     "AsyncStream",
     "AsyncWorkflowHandle",
     "Client",
+    "ClientClosedError",
     "ConditionCompletedEvent",
     "ConditionStartedEvent",
     "ConflictError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,6 +12,7 @@ import grpc
 from interlock._core.runs import EventStream
 from interlock._core.sources import Source
 from interlock._core.wire import Reader, Reply, Request, Stubs
+from interlock.errors import ClientClosedError
 from interlock.events import Event
 from interlock.run import RunOutput
 
@@ -41,11 +43,24 @@ class BlockingWire:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self.stubs = Stubs(channel)
+        self._channel = channel
+        self._stubs = Stubs(channel)
         self._metadata = metadata
         self._sleep = sleep
         self.clock = clock
         self.random = random
+        self._is_closed = False
+
+    @property
+    def stubs(self) -> Stubs:
+        """The methods that can be called.
+
+        Raises:
+            ClientClosedError: the wire is closed.
+        """
+        if self._is_closed:
+            raise ClientClosedError
+        return self._stubs
 
     async def call(
         self,
@@ -54,26 +69,44 @@ class BlockingWire:
         timeout: float | None,  # noqa: ASYNC109 # it is a gRPC deadline
     ) -> Reply:
         """Makes a call with one reply."""
-        return method(request, timeout=timeout, metadata=self._metadata)
+        with self.translating_close():
+            return method(request, timeout=timeout, metadata=self._metadata)
 
     def open(
         self, method: grpc.UnaryStreamMultiCallable[Request, Reply], request: Request
     ) -> Reader[Reply]:
         """Starts a call that streams replies."""
-        return _BlockingReader(method(request, metadata=self._metadata))
+        return _BlockingReader(self, method(request, metadata=self._metadata))
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         self._sleep(seconds)
 
+    def close(self) -> None:
+        """Closes the channel; calls that are under way end with an error."""
+        self._is_closed = True
+        self._channel.close()
+
+    @contextmanager
+    def translating_close(self) -> Iterator[None]:
+        """Tells a call that was cancelled by `close` from one that failed."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            if self._is_closed and error.code() is grpc.StatusCode.CANCELLED:
+                raise ClientClosedError from error
+            raise
+
 
 class _BlockingReader(Generic[Reply]):
-    def __init__(self, call: Any) -> None:
+    def __init__(self, wire: BlockingWire, call: Any) -> None:
+        self._wire = wire
         self._call = call
 
     async def read(self) -> Reply | None:
-        reply: Reply | None = next(self._call, None)
-        return reply
+        with self._wire.translating_close():
+            reply: Reply | None = next(self._call, None)
+            return reply
 
     def cancel(self) -> None:
         self._call.cancel()

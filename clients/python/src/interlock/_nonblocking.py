@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -12,7 +13,7 @@ import grpc
 from interlock._core.runs import EventStream
 from interlock._core.sources import Source
 from interlock._core.wire import Reader, Reply, Request, Stubs
-from interlock.errors import InterlockError
+from interlock.errors import ClientClosedError
 from interlock.events import Event
 from interlock.run import RunOutput
 
@@ -39,6 +40,7 @@ class AsyncWire:
         self._sleep = sleep
         self.clock = clock
         self.random = random
+        self._is_closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None
@@ -48,8 +50,11 @@ class AsyncWire:
         """The methods that can be called.
 
         Raises:
+            ClientClosedError: the wire is closed.
             RuntimeError: no event loop runs, or another one than at the first call.
         """
+        if self._is_closed:
+            raise ClientClosedError
         loop = asyncio.get_running_loop()
         if self._stubs is None:
             self._loop = loop
@@ -67,7 +72,7 @@ class AsyncWire:
     ) -> Reply:
         """Makes a call with one reply."""
         call = cast("Any", method)(request, timeout=timeout, metadata=self._metadata)
-        with _Closing():
+        with _translating_close():
             reply: Reply = await call
             return reply
 
@@ -82,7 +87,8 @@ class AsyncWire:
         await self._sleep(seconds)
 
     async def close(self) -> None:
-        """Closes the channel, if there is one."""
+        """Closes the channel, if there is one; calls that are under way end with an error."""
+        self._is_closed = True
         if self._channel is not None:
             await self._channel.close()
 
@@ -92,7 +98,7 @@ class _AsyncReader(Generic[Reply]):
         self._call = call
 
     async def read(self) -> Reply | None:
-        with _Closing():
+        with _translating_close():
             reply: Reply | object = await self._call.read()
         return None if reply is grpc.aio.EOF else cast("Reply", reply)
 
@@ -100,24 +106,19 @@ class _AsyncReader(Generic[Reply]):
         self._call.cancel()
 
 
-class _Closing:
-    """Tells a call that was cancelled by `close` from a task that was cancelled.
+@contextmanager
+def _translating_close() -> Iterator[None]:
+    """Tells a call that was cancelled by closing the channel from a task that was cancelled.
 
     gRPC raises `CancelledError` for both; only the second may end the task.
     """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    try:
+        yield
+    except asyncio.CancelledError as error:
         task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and not (task and task.cancelling()):
-            raise InterlockError("the client was closed", code=grpc.StatusCode.CANCELLED) from error
+        if task is not None and task.cancelling():
+            raise
+        raise ClientClosedError from error
 
 
 class AsyncStream(AsyncIterator[Item]):

@@ -57,21 +57,17 @@ class Client:
         _random: Callable[[], float] = random.random,
     ) -> None:
         if credentials is None:
-            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+            channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
-        wire = BlockingWire(
-            self._channel,
-            call_metadata(metadata, token),
-            sleep=_sleep,
-            clock=_clock,
-            random=_random,
+            channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        self._wire = BlockingWire(
+            channel, call_metadata(metadata, token), sleep=_sleep, clock=_clock, random=_random
         )
-        self._service = Service(wire, timeout=timeout, retry_timeout=retry_timeout)
+        self._service = Service(self._wire, timeout=timeout, retry_timeout=retry_timeout)
 
     def close(self) -> None:
         """Closes the connection; calls that are under way end with an error."""
-        self._channel.close()
+        self._wire.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,8 @@ InterlockError
 ├── UnimplementedError
 ├── UnavailableError
 ├── DeadlineExceededError
-└── InternalError
+├── InternalError
+└── ClientClosedError
 
 Mistakes that are seen without asking the server are the `ValueError` and `TypeError` of
 Python. A run that fails raises nothing: see `RunOutput.error`.
@@ -146,6 +147,13 @@ class DeadlineExceededError(InterlockError):
 
 class InternalError(InterlockError):
     """Something went wrong inside the server; `metadata["error_id"]` finds it in its log."""
+
+
+class ClientClosedError(InterlockError):
+    """The client was closed, before the call or during it."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed", code=grpc.StatusCode.CANCELLED)
 
 
 _BY_REASON: dict[str, type[InterlockError]] = {

@@ -64,7 +64,7 @@ class Compiled:
     problems: list[Problem]
 
 
-def compile_workflows(workflows: Iterable[Workflow]) -> Compiled:
+def compile_workflows(workflows: Iterable[Any]) -> Compiled:
     """Compiles workflows; what it gives is sound only when it has no problems."""
     compiler = _Compiler()
     compiled: dict[str, v1.Workflow] = {}
@@ -168,7 +168,8 @@ class _Compiler:
                 node.step.on_error = v1.ON_STEP_ERROR_FAIL
 
     def _step(self, node: v1.WorkflowNode, step: Step, place: str) -> None:
-        given = [one for one in (step.agent, step.team, step.executor, step.workflow) if one]
+        slots = (step.agent, step.team, step.executor, step.workflow)
+        given = [one for one in slots if one is not None]
         if len(given) != 1:
             self.report(
                 place,
@@ -182,21 +183,22 @@ class _Compiler:
             node.step.executor.CopyFrom(self._executor(given[0], place))
         else:
             node.step.executor.CopyFrom(self._function_ref(given[0], place))
-        if step.on_error not in _ON_ERROR:
+        if (on_error := _ON_ERROR.get(step.on_error)) is None:
             self.report(place, f"on_error is {step.on_error!r}; use 'fail' or 'skip'")
-        node.step.on_error = _ON_ERROR.get(step.on_error, v1.ON_STEP_ERROR_FAIL)
-        if not isinstance(step.max_retries, int) or not 0 <= step.max_retries <= 100:
+        node.step.on_error = on_error or v1.ON_STEP_ERROR_FAIL
+        if type(step.max_retries) is not int or not 0 <= step.max_retries <= 100:
             self.report(place, f"max_retries is {step.max_retries!r}; use a number from 0 to 100")
         elif step.max_retries:
             node.step.retry_policy.max_attempts = step.max_retries + 1
 
     def _condition(self, node: v1.ConditionNode, step: Condition, place: str) -> None:
-        if isinstance(step.evaluator, bool):
-            node.constant = step.evaluator
-        elif callable(step.evaluator):
-            node.function = self._function(step.evaluator, place, "evaluator", 1)
+        evaluator: Any = step.evaluator
+        if isinstance(evaluator, bool):
+            node.constant = evaluator
+        elif callable(evaluator):
+            node.function = self._function(evaluator, place, "evaluator", 1)
         else:
-            self.report(place, f"evaluator is {step.evaluator!r}; use a bool or a function")
+            self.report(place, f"evaluator is {evaluator!r}; use a bool or a function")
         node.nodes.extend(self._nodes(step.steps, place, "steps"))
         node.else_nodes.extend(self._nodes(step.else_steps, place, "else_steps", least=0))
 
@@ -263,6 +265,7 @@ class _Compiler:
     def _members(self, team: Team, place: str, above: tuple[Any, ...]) -> None:
         if not team.members:
             self.report(place, "has no members; give at least one agent or team")
+        member: Any
         for member in team.members:
             if isinstance(member, Agent | Team):
                 self._speaker(member, place, above)
@@ -276,13 +279,14 @@ class _Compiler:
                 place,
                 f"max_turns is {speaker.max_turns}; use a number from 1 to {limits.turns_max}",
             )
-        tools = [as_tool(one) for one in speaker.tools if callable(one)]
-        for one in speaker.tools:
+        given: Sequence[Any] = speaker.tools
+        for one in given:
             if not callable(one):
                 self.report(place, f"tool {one!r} is not a function; decorate one with @tool")
+        tools = [as_tool(one) for one in given if callable(one)]
         self._check_unique(place, "tools", [one.name for one in tools])
-        for one in tools:
-            self._check_tool(one, f"{place} > tool {one.name!r}")
+        for tool in tools:
+            self._check_tool(tool, f"{place} > tool {tool.name!r}")
 
     def _check_tool(self, tool: Tool, place: str) -> None:
         self._check_name(place, tool.name)

@@ -1,4 +1,4 @@
-"""The constructs of a workflow. An author nests them; `compile` checks them and makes data of them."""
+"""The constructs of a workflow: an author nests them, `compile` checks them."""
 
 from __future__ import annotations
 
@@ -120,5 +120,7 @@ class Workflow:
     description: str = ""
 
 
-Node: TypeAlias = "Step | Steps | Condition | Loop | Router | Parallel | Workflow | Agent | Team | Callable[..., Any]"
+Node: TypeAlias = (
+    Step | Steps | Condition | Loop | Router | Parallel | Workflow | Agent | Team
+) | Callable[..., Any]
 """What may stand in a list of steps; a bare agent, team or function is a step of its own name."""

@@ -104,7 +104,7 @@ class Context(Protocol):
 
 
 class Suspended(BaseException):
-    """Ends a leg of a run that waits; not an error, and never to be caught by authors' code."""
+    """Ends a leg of a run that waits; no error, so authors' `except Exception` lets it pass."""
 
     def __init__(self, requirements: Sequence[v1.Requirement]) -> None:
         super().__init__(f"{len(requirements)} requirement(s) wait")
@@ -116,7 +116,7 @@ class Cancelled(BaseException):
 
 
 class CodeMissing(BaseException):
-    """The definition of a run names something that this process does not have; the run must wait."""
+    """A run's definition names something that this process does not have; the run must wait."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} is not defined here")

@@ -1,4 +1,4 @@
-"""Gates: what a decision on a tool call means. A decision carries no facts, so it cannot forge any."""
+"""Gates: what a decision on a tool call means. It carries no facts, so it cannot forge any."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ class Interpreter:
     async def _nested(
         self, nested: v1.NestedWorkflowNode, given: StepInput, at: Place
     ) -> StepOutput:
-        """A workflow inside another sees what it would see alone: its own input and nothing else."""
+        """A workflow inside another sees what it would see alone: its input, and nothing else."""
         started = v1.NestedWorkflowStarted(workflow_id=nested.workflow_id)
         self._emit(at, nested_workflow_started=started)
         outputs = await self._sequence(nested.nodes, StepInput(input=given.message), at)

@@ -80,7 +80,7 @@ class Invocation:
 
     key: Key
     call: ToolCall
-    gate: v1.RequirementKind
+    gate: v1.RequirementKind.ValueType
     execution: v1.ToolExecution
     inside: list[v1.ToolExecution] = field(default_factory=list)
 
@@ -195,7 +195,7 @@ class Conversation:
         }
 
     def _voice(self, performance: Performance) -> Callable[[str], None] | None:
-        """Shows text as it comes to whoever watches; with nobody there, the model need not stream."""
+        """Shows text as it comes to whoever watches; else the model need not stream."""
         if not performance.is_watched:
             return None
 
@@ -212,7 +212,7 @@ class Conversation:
         tool = self.speaker.tools.get(call.tool_name)
         try:
             if tool is not None:
-                gate = tool.kind if tool.tool.is_gated else 0
+                gate = int(tool.kind) if tool.tool.is_gated else 0
                 args_json = tool.parse(call.args_json)
                 return Checked(args_json, gate=gate, stop=tool.tool.stop_after_tool_call)
             if call.tool_name == DELEGATE and self.speaker.members:
@@ -283,7 +283,7 @@ class Conversation:
             question.user_input_schema.extend(tool.fields(one.execution.tool_args_json))
         return question
 
-    def _about(self, one: Invocation, kind: v1.RequirementKind) -> v1.Requirement:
+    def _about(self, one: Invocation, kind: v1.RequirementKind.ValueType) -> v1.Requirement:
         return v1.Requirement(
             step=self.scene.place.ref,
             executor=self.scene.executor,

@@ -1,4 +1,4 @@
-"""The registry: looks up what definitions name, and does it. Implements the engine's `Executors`."""
+"""The registry: looks up what definitions name, and does it: the engine's `Executors`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ class Registry:
     def load(cls, catalog: Catalog) -> tuple[Registry, list[Problem]]:
         """Loads models, tools and schemas; sound only when there are no problems."""
         loader = SpeakerLoader()
-        for definition in (*catalog.agents.values(), *catalog.teams.values()):
-            loader.load(definition)
+        for agent in catalog.agents.values():
+            loader.load(agent)
+        for team in catalog.teams.values():
+            loader.load(team)
         return cls(loader.speakers, catalog.functions), loader.problems
 
     # For the edge.

@@ -71,7 +71,7 @@ class LoadedTool:
         return frozenset(self.tool.user_input_fields or self._properties)
 
     @property
-    def kind(self) -> v1.RequirementKind:
+    def kind(self) -> v1.RequirementKind.ValueType:
         """What a call of this gated tool waits for."""
         if self.tool.external_execution:
             return v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
@@ -172,7 +172,7 @@ def _root(path: str) -> str:
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
-def _field_type(rule: Mapping[str, Any]) -> v1.UserInputFieldType:
+def _field_type(rule: Mapping[str, Any]) -> v1.UserInputFieldType.ValueType:
     options = [one for one in rule.get("anyOf", [rule]) if one.get("type") != "null"]
     kind = options[0].get("type", "") if len(options) == 1 else ""
     return _FIELD_TYPES.get(kind, v1.USER_INPUT_FIELD_TYPE_UNSPECIFIED)

@@ -24,7 +24,6 @@ from interlock_server.store.records import Change, Lease, Memory, NewEvent, Prog
 from interlock_server.store.runs import (
     run_commit,
     run_end_cancelled,
-    run_get,
     run_lock,
     run_release,
     run_reopen,

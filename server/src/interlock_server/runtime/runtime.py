@@ -144,7 +144,7 @@ class Runtime:
         self.hub.wake_all()
 
     async def stop(self, grace: float = 10.0) -> None:
-        """Hands all runs over, after the effects that are under way; at once when `grace` is over."""
+        """Hands all runs over, after the effects under way, but at most `grace` seconds later."""
         self.close()
         for leg, _ in self._legs.values():
             leg.hand_over()

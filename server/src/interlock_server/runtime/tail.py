@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 
 from interlock import v1
@@ -59,7 +59,7 @@ class Watch:
 
 async def tail(
     database: Database, hub: Hub, watch: Watch, is_closing: Callable[[], bool]
-) -> AsyncIterator[list[v1.RunEvent]]:
+) -> AsyncGenerator[list[v1.RunEvent], None]:
     """Gives events in batches, oldest first; an empty batch is a sign of life.
 
     Raises:

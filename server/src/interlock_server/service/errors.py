@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from interlock import v1
@@ -13,7 +14,7 @@ from interlock_server import errors
 DOMAIN = "interlock.dev"
 _RETRY_DELAY = timedelta(seconds=1)
 
-STATUS: dict[type[errors.InterlockError], tuple[int, v1.ErrorReason]] = {
+STATUS: dict[type[errors.InterlockError], tuple[int, v1.ErrorReason.ValueType]] = {
     errors.InvalidField: (code_pb2.INVALID_ARGUMENT, v1.ERROR_REASON_INVALID_FIELD),
     errors.WorkflowNotFound: (code_pb2.NOT_FOUND, v1.ERROR_REASON_WORKFLOW_NOT_FOUND),
     errors.RunNotFound: (code_pb2.NOT_FOUND, v1.ERROR_REASON_RUN_NOT_FOUND),
@@ -100,7 +101,7 @@ def unimplemented_status() -> status_pb2.Status:
 
 
 def _status(
-    code: int, reason: v1.ErrorReason, message: str, metadata: dict[str, str]
+    code: int, reason: v1.ErrorReason.ValueType, message: str, metadata: dict[str, str]
 ) -> status_pb2.Status:
     status = status_pb2.Status(code=code, message=message)
     info = error_details_pb2.ErrorInfo(reason=_name(reason), domain=DOMAIN, metadata=metadata)
@@ -108,11 +109,11 @@ def _status(
     return status
 
 
-def _name(reason: v1.ErrorReason) -> str:
+def _name(reason: v1.ErrorReason.ValueType) -> str:
     return v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
 
 
-def _add(status: status_pb2.Status, detail: object) -> None:
+def _add(status: status_pb2.Status, detail: Message) -> None:
     packed = any_pb2.Any()
-    packed.Pack(detail)  # type: ignore[arg-type]
+    packed.Pack(detail)
     status.details.append(packed)

