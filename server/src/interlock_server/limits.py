@@ -29,5 +29,6 @@ tool_calls_per_turn_max = 100
 turns_default = 20
 turns_max = 1_000
 journal_entries_max = 100_000
+function_threads_max = 64
 
 watchers_max = 10_000

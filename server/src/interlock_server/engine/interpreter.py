@@ -234,7 +234,7 @@ class Interpreter:
     async def _step(self, step: v1.StepNode, given: StepInput, at: Place) -> StepOutput:
         attempts = max(1, step.retry_policy.max_attempts)
         for number in range(1, attempts + 1):
-            attempt = Place(at.key.attempt(number), at.path, at.ref)
+            attempt = at.attempt(number)
             started = v1.StepStarted(executor=step.executor, attempt=number)
             self._emit(attempt, step_started=started)
             try:
@@ -259,9 +259,7 @@ class Interpreter:
                 executor_run_id=at.key,
                 executor_requirements=suspended.requirements,
             )
-            pause = Place(
-                at.key.part(paused.executor_requirements[0].requirement_id), at.path, at.ref
-            )
+            pause = at.part(suspended.requirements[0].requirement_id)
             self._emit(pause, step_executor_paused=v1.StepExecutorPaused(step_requirement=paused))
             raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interlock import v1
 from interlock_server.engine.keys import ROOT, Key
@@ -20,11 +20,15 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something happens: the key, and the node with its path of names and iterations."""
+    """Where something happens: the key, and the node with its path of names and iterations.
+
+    `tried` counts the attempts of a step from 1; it is 0 outside of any.
+    """
 
     key: Key
     path: tuple[str, ...]
     ref: v1.StepRef
+    tried: int = 0
 
     @property
     def name(self) -> str:
@@ -51,6 +55,14 @@ class Place:
     def iteration(self, number: int) -> Place:
         """One pass through this loop; it is still the same node."""
         return Place(self.key.iteration(number), (*self.path, str(number)), self.ref)
+
+    def attempt(self, number: int) -> Place:
+        """One try of this step; it is still the same node."""
+        return replace(self, key=self.key.attempt(number), tried=number)
+
+    def part(self, name: str) -> Place:
+        """Something inside this place that is not a node."""
+        return replace(self, key=self.key.part(name))
 
 
 TOP = Place(ROOT, (), v1.StepRef())

@@ -292,6 +292,7 @@ class Conversation:
             member_path=self.member_path,
             kind=kind,
             tool_execution=one.execution,
+            attempt=self.scene.place.tried,
         )
 
     async def _ask(self, one: Invocation, question: v1.Requirement) -> v1.RequirementResolution:

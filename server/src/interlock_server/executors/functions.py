@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import inspect
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pydantic_core
 
-from interlock_server import jsontext
+from interlock_server import jsontext, limits
 from interlock_server.authoring.tools import INJECTED
 from interlock_server.engine.context import EffectFailed, RunContext
 
 _ERROR_CHARACTERS_MAX = 2_000
+_THREADS = ThreadPoolExecutor(limits.function_threads_max, "interlock-function")
+"""Where plain functions run; the loop's own pool is too small for tools that wait."""
 
 
 async def call_function(
@@ -40,7 +45,9 @@ async def call_function(
     try:
         if _is_async(function):
             return await function(*args, **kwargs, **wanted)
-        result = await asyncio.to_thread(function, *args, **kwargs, **wanted)
+        call = functools.partial(function, *args, **kwargs, **wanted)
+        loop, variables = asyncio.get_running_loop(), contextvars.copy_context()
+        result = await loop.run_in_executor(_THREADS, variables.run, call)
         return await result if inspect.isawaitable(result) else result
     except (Exception, SystemExit) as error:
         raise EffectFailed(reason, describe(error)) from error

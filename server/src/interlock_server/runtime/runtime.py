@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -108,6 +109,7 @@ class Runtime:
         self.hub = Hub()
         self.world = world or World()
         self.is_closing = False
+        self._closes_at = math.inf
         self._timing = timing or Timing()
         self._owner = Owner(self.world.new_id(), timedelta(seconds=self._timing.lease))
         self._announcer = Announcer(database)
@@ -133,19 +135,30 @@ class Runtime:
         chores: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
             listen(self.database, self.hub.moved),
-            self._keep_leases(),
-            self._take_over(),
+            _forever(self.keep_leases, self._timing.lease / 3),
+            _forever(self.take_over, self._timing.lease / 4),
         ]
         self._chores = [asyncio.create_task(chore) for chore in chores]
 
-    def close(self) -> None:
-        """Takes no new work, and tells whoever waits to resume elsewhere."""
+    def close(self, grace: float = 0.0) -> None:
+        """Takes no new work, and tells watchers to resume elsewhere.
+
+        Args:
+            grace: seconds for waiting calls to see their runs settle.
+        """
         self.is_closing = True
+        # A little less, so that a call that waits in vain can still say why.
+        self._closes_at = asyncio.get_running_loop().time() + grace * 0.8
         self.hub.wake_all()
+
+    def seconds_left(self) -> float:
+        """How long a call may still wait here."""
+        return self._closes_at - asyncio.get_running_loop().time()
 
     async def stop(self, grace: float = 10.0) -> None:
         """Hands all runs over, after the effects under way, but at most `grace` seconds later."""
-        self.close()
+        if not self.is_closing:
+            self.close()
         for leg, _ in self._legs.values():
             leg.hand_over()
         tasks = [task for _, task in self._legs.values()]
@@ -360,39 +373,40 @@ class Runtime:
 
     # Chores.
 
-    async def _keep_leases(self) -> None:
+    async def keep_leases(self) -> None:
         """Renews the leases of this process, whether or not their runs make progress."""
-        while True:
-            await asyncio.sleep(self._timing.lease / 3)
-            held = {lease.run_id: (lease, leg) for lease, (leg, _) in self._legs.items()}
-            if not held:
-                continue
-            try:
-                renewed = await runs_renew(self.database, self._owner, list(held), self.world.now())
-            except StoreUnavailable:
-                continue
-            for run_id, (lease, leg) in held.items():
-                epoch, is_cancelled = renewed.get(run_id, (0, False))
-                if is_cancelled:
-                    leg.cancel()
-                if epoch > lease.epoch:
-                    leg.lose()
+        held = {lease.run_id: (lease, leg) for lease, (leg, _) in self._legs.items()}
+        if not held:
+            return
+        renewed = await runs_renew(self.database, self._owner, list(held), self.world.now())
+        for run_id, (lease, leg) in held.items():
+            epoch, is_cancelled = renewed.get(run_id, (0, False))
+            if is_cancelled:
+                leg.cancel()
+            if epoch > lease.epoch:
+                leg.lose()
 
-    async def _take_over(self) -> None:
+    async def take_over(self) -> None:
         """Claims runs whose process died, or handed them over."""
-        while True:
-            if not self.is_closing:
-                try:
-                    leases = await runs_claim(
-                        self.database, self._owner, _CLAIM_COUNT, self.world.now()
-                    )
-                except StoreUnavailable:
-                    leases = []
-                for lease in leases:
-                    _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-                    self._moved(lease.run_id)
-                    self._drive(lease)
-            await asyncio.sleep(self._timing.lease / 4)
+        if self.is_closing:
+            return
+        leases = await runs_claim(self.database, self._owner, _CLAIM_COUNT, self.world.now())
+        for lease in leases:
+            _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
+            self._moved(lease.run_id)
+            self._drive(lease)
+
+
+async def _forever(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Does a chore again and again; nothing that goes wrong with it once ends it."""
+    while True:
+        try:
+            await chore()
+        except StoreUnavailable:
+            _log.warning("database lost", chore=chore.__name__)
+        except Exception:  # noqa: BLE001 - a chore that ended would strand runs for ever
+            _log.exception("chore failed", chore=chore.__name__)
+        await asyncio.sleep(seconds)
 
 
 def _fresh(

@@ -106,9 +106,12 @@ async def settle(
     hub: Hub,
     run_id: str,
     seconds: float | None,
-    is_closing: Callable[[], bool],
+    seconds_left: Callable[[], float],
 ) -> None:
     """Waits until a run pauses or ends, or as long.
+
+    Args:
+        seconds_left: how long the server may still wait; endless until it closes.
 
     Raises:
         RunNotFound: there is no such run.
@@ -120,9 +123,9 @@ async def settle(
         while (await _tip(database, run_id)).state not in RESTING:
             if (left := deadline - clock()) <= 0:
                 return
-            if is_closing():
+            if (still := seconds_left()) <= 0:
                 raise ServerShutdown
-            await subscription.wait(min(_POLL_SECONDS, left))
+            await subscription.wait(min(_POLL_SECONDS, left, still))
 
 
 async def _tip(database: Database, run_id: str) -> Tip:

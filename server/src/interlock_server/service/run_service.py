@@ -163,7 +163,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
 
     async def _settled(self, run_id: str, seconds: float | None) -> v1.Run:
         runtime = self._runtime
-        await settle(self._database, runtime.hub, run_id, seconds, lambda: runtime.is_closing)
+        await settle(self._database, runtime.hub, run_id, seconds, runtime.seconds_left)
         return await self._full(run_id)
 
     async def _full(self, run_id: str) -> v1.Run:

@@ -95,6 +95,6 @@ class Server:
             grace: seconds.
         """
         await self._health.enter_graceful_shutdown()
-        self._runtime.close()
+        self._runtime.close(grace)
         await self._server.stop(grace)
         await self._runtime.stop(grace)
