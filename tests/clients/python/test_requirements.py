@@ -213,14 +213,13 @@ def test_user_input_schema() -> None:
             name="amount",
             type=types.USER_INPUT_FIELD_TYPE_NUMBER,
             value_json="1.5",
-            read_only=True,
+            read_only=True,  # Fixed by the agent: nothing to fill in.
         ),
         v1.UserInputField(name="any", allowed_values_json=['"a"', "1"]),
     ]
     assert of_kind("USER_INPUT", user_input_schema=fields).user_input_schema == [
-        UserInputField("to", "str", "Who", None, True, None, False),
-        UserInputField("amount", "float", "", 1.5, False, None, True),
-        UserInputField("any", "any", "", None, False, ["a", 1], False),
+        UserInputField("to", "str", "Who", None, True, None),
+        UserInputField("any", "any", "", None, False, ["a", 1]),
     ]
 
 

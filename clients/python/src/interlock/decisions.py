@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from interlock import jsontext, v1
-from interlock._core.convert import enum_number
+from interlock._convert import enum_number
 
 OnReject = Literal["SKIP", "CANCEL", "ELSE", "RETRY"]
 

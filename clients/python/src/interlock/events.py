@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from interlock import jsontext, v1
-from interlock._core.convert import enum_name
-from interlock._core.event import CLASSES, ResultEvent
-from interlock._core.event import Event as Event
-from interlock._core.places import WithExecutor
+from interlock._convert import enum_name
+from interlock._event import CLASSES, ResultEvent
+from interlock._event import Event as Event
+from interlock._places import WithExecutor
 from interlock.decisions import Decision
 from interlock.requirements import Requirement, StepRequirement
 from interlock.run import RunError, StepResult, Usage

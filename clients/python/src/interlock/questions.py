@@ -28,7 +28,6 @@ class UserInputField:
         value: What the agent proposed; None when it proposed nothing, or null.
         required: Whether a value must be given.
         allowed_values: The values to choose from; None means any of the type.
-        read_only: Whether the field is only shown, and an answer cannot change it.
     """
 
     name: str
@@ -37,7 +36,6 @@ class UserInputField:
     value: Any
     required: bool
     allowed_values: list[Any] | None
-    read_only: bool
 
     @classmethod
     def of(cls, message: v1.UserInputField) -> UserInputField:
@@ -50,7 +48,6 @@ class UserInputField:
             value=jsontext.loads(message.value_json),
             required=message.required,
             allowed_values=allowed or None,
-            read_only=message.read_only,
         )
 
 

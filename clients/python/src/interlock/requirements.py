@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from interlock import v1
-from interlock._core.convert import enum_name, moment
-from interlock._core.places import AtStep, WithExecutor
+from interlock._convert import enum_name, moment
+from interlock._places import AtStep, WithExecutor
 from interlock.decisions import Decision, OnReject
 from interlock.questions import FeedbackQuestion, UserInputField
 from interlock.tools import ToolExecution
@@ -126,8 +126,15 @@ class Requirement(AtStep, WithExecutor):
 
     @cached_property
     def user_input_schema(self) -> list[UserInputField]:
-        """The fields to fill in."""
-        return [UserInputField.of(field) for field in self.message.user_input_schema]
+        """The fields to fill in.
+
+        What the agent fixed is not among them: `tool_execution.tool_args` shows it.
+        """
+        return [
+            UserInputField.of(field)
+            for field in self.message.user_input_schema
+            if not field.read_only
+        ]
 
     @cached_property
     def feedback_questions(self) -> list[FeedbackQuestion]:

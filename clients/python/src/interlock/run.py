@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from interlock import jsontext, v1
-from interlock._core.convert import enum_name, moment
-from interlock._core.places import AtStep, WithExecutor
+from interlock._convert import enum_name, moment
+from interlock._places import AtStep, WithExecutor
 from interlock.requirements import Requirement, StepRequirement
 from interlock.tools import ToolExecution
 

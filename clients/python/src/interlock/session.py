@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from interlock import jsontext, v1
-from interlock._core.convert import moment
+from interlock._convert import moment
 from interlock.run import RunOutput
 
 

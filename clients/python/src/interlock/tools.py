@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from interlock import jsontext, v1
-from interlock._core.convert import moment
+from interlock._convert import moment
 
 
 class _Answerable(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interlock import v1
-from interlock_server import limits
+from interlock_server import jsontext, limits
 from interlock_server.authoring.agents import Agent, Team
 from interlock_server.authoring.steps import (
     Condition,
@@ -94,10 +94,9 @@ class _Compiler:
 
     def workflow(self, workflow: Workflow) -> v1.Workflow:
         place = f"workflow {workflow.name!r}"
-        self._check_name(place, workflow.name)
         return v1.Workflow(
-            workflow_id=workflow.name,
-            description=workflow.description,
+            workflow_id=self._name(place, workflow.name),
+            description=self._description(place, workflow.description),
             nodes=self._inside(workflow, place),
         )
 
@@ -137,8 +136,10 @@ class _Compiler:
             return None
         name = step.name if isinstance(step, _NAMED) else _function_name(step)
         here = f"{place} > {name!r}"
-        self._check_name(here, name)
-        node = v1.WorkflowNode(name=str(name), description=getattr(step, "description", ""))
+        node = v1.WorkflowNode(
+            name=self._name(here, name),
+            description=self._description(here, getattr(step, "description", "")),
+        )
         self._fill(node, step, here)
         return node
 
@@ -219,16 +220,18 @@ class _Compiler:
 
     def _router(self, node: v1.RouterNode, step: Router, place: str) -> None:
         node.selector_function = self._function(step.selector, place, "selector", 1)
-        choices = [
-            Steps(name=f"steps_group_{position}", steps=choice)
-            if isinstance(choice, list | tuple)
-            else choice
-            for position, choice in enumerate(step.choices)
-        ]
+        choices: Any = step.choices
+        if isinstance(choices, list | tuple):
+            choices = [
+                Steps(name=f"steps_group_{position}", steps=choice)
+                if isinstance(choice, list | tuple)
+                else choice
+                for position, choice in enumerate(choices)
+            ]
         node.routes.extend(self._nodes(choices, place, "choices"))
 
     def _nested(self, node: v1.NestedWorkflowNode, workflow: Workflow, place: str) -> None:
-        node.workflow_id = workflow.name
+        node.workflow_id = self._name(place, workflow.name)
         node.nodes.extend(self._inside(workflow, place))
 
     # Executors.
@@ -238,13 +241,14 @@ class _Compiler:
         is_team = isinstance(speaker, Team)
         return v1.ExecutorRef(
             type=v1.EXECUTOR_TYPE_TEAM if is_team else v1.EXECUTOR_TYPE_AGENT,
-            executor_id=speaker.name,
+            executor_id=jsontext.clean(str(speaker.name)),
         )
 
     def _speaker(self, speaker: Agent | Team, place: str, above: tuple[Any, ...]) -> None:
         kind = "team" if isinstance(speaker, Team) else "agent"
         here = f"{kind} {speaker.name!r}"
-        known = self.catalog.agents.get(speaker.name) or self.catalog.teams.get(speaker.name)
+        name = self._name(here, speaker.name)
+        known = self.catalog.agents.get(name) or self.catalog.teams.get(name)
         if any(one is speaker for one in above):
             self.report(here, "the team contains itself; break the circle")
             return
@@ -254,32 +258,37 @@ class _Compiler:
         if id(speaker) in self._checked:
             return
         self._checked.add(id(speaker))
-        self._check_name(here, speaker.name)
+        self._description(here, speaker.description)
         self._check_speaker(speaker, here)
         if isinstance(speaker, Team):
-            self.catalog.teams[speaker.name] = speaker
+            self.catalog.teams[name] = speaker
             self._members(speaker, here, (*above, speaker))
         else:
-            self.catalog.agents[speaker.name] = speaker
+            self.catalog.agents[name] = speaker
 
     def _members(self, team: Team, place: str, above: tuple[Any, ...]) -> None:
-        if not team.members:
+        members: Any = team.members
+        if not isinstance(members, Sequence) or isinstance(members, str):
+            self.report(place, f"members is {members!r}; give a list of agents and teams")
+            return
+        if not members:
             self.report(place, "has no members; give at least one agent or team")
-        member: Any
-        for member in team.members:
+        for member in members:
             if isinstance(member, Agent | Team):
                 self._speaker(member, place, above)
             else:
                 self.report(place, f"member {member!r} is neither an Agent nor a Team")
-        self._check_unique(place, "members", [getattr(one, "name", "") for one in team.members])
+        names = [str(one.name) for one in members if isinstance(one, Agent | Team)]
+        self._check_unique(place, "members", names)
 
     def _check_speaker(self, speaker: Agent | Team, place: str) -> None:
-        if not 1 <= speaker.max_turns <= limits.turns_max:
-            self.report(
-                place,
-                f"max_turns is {speaker.max_turns}; use a number from 1 to {limits.turns_max}",
-            )
-        given: Sequence[Any] = speaker.tools
+        turns: Any = speaker.max_turns
+        if type(turns) is not int or not 1 <= turns <= limits.turns_max:
+            self.report(place, f"max_turns is {turns!r}; use a number from 1 to {limits.turns_max}")
+        given: Any = speaker.tools
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            self.report(place, f"tools is {given!r}; give a list of functions")
+            return
         for one in given:
             if not callable(one):
                 self.report(place, f"tool {one!r} is not a function; decorate one with @tool")
@@ -289,7 +298,10 @@ class _Compiler:
             self._check_tool(tool, f"{place} > tool {tool.name!r}")
 
     def _check_tool(self, tool: Tool, place: str) -> None:
-        self._check_name(place, tool.name)
+        if isinstance(tool.function, Tool):
+            self.report(place, "is a tool already; decorate it once")
+            return
+        self._name(place, tool.name)
         gates = ("requires_confirmation", "requires_user_input", "external_execution")
         flags = [flag for flag in gates if getattr(tool, flag)]
         if len(flags) > 1:
@@ -321,6 +333,13 @@ class _Compiler:
         """
         if not callable(function):
             self.report(place, f"{slot} is {function!r}; use a function")
+            return ""
+        if isinstance(function, Tool):
+            self.report(
+                place,
+                f"{slot} {function.name!r} is a tool; give it to an agent, or use the function "
+                "itself",
+            )
             return ""
         self._check_not_generator(function, place)
         self._check_signature(function, place, slot, takes)
@@ -365,12 +384,19 @@ class _Compiler:
 
     # Names.
 
-    def _check_name(self, place: str, name: Any) -> None:
+    def _name(self, place: str, name: Any) -> str:
+        """Checks a name, and gives it in a form in which the compiler can go on."""
         most = limits.name_characters_max
         if not isinstance(name, str) or not 0 < len(name) <= most or not name.isprintable():
             self.report(
                 place, f"name is {name!r}; use 1 to {most} characters without control characters"
             )
+        return jsontext.clean(str(name))
+
+    def _description(self, place: str, text: Any) -> str:
+        if not isinstance(text, str):
+            self.report(place, f"description is {text!r}; use a text")
+        return jsontext.clean(str(text))
 
     def _check_unique(self, place: str, slot: str, names: Sequence[str]) -> None:
         for name in dict.fromkeys(names):

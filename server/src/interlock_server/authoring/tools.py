@@ -36,6 +36,7 @@ class Tool:
         if not self.name:
             object.__setattr__(self, "name", getattr(self.function, "__name__", ""))
         # The tool passes for its function wherever signatures are read.
+        object.__setattr__(self, "__name__", self.name)
         object.__setattr__(self, "__wrapped__", self.function)
         object.__setattr__(self, "__doc__", self.function.__doc__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,11 +70,13 @@ class SpeakerLoader:
     def __init__(self) -> None:
         self.speakers: dict[str, Speaker] = {}
         self.problems: list[Problem] = []
+        self._seen: set[int] = set()
 
     def load(self, definition: Agent | Team) -> Speaker | None:
-        """The loaded speaker; `None` when `problems` says why not."""
-        if definition.name in self.speakers:
-            return self.speakers[definition.name]
+        """The loaded speaker; `None` when `problems`, or those of the compiler, say why not."""
+        if id(definition) in self._seen:
+            return self.speakers.get(definition.name)
+        self._seen.add(id(definition))
         kind = "team" if isinstance(definition, Team) else "agent"
         place = f"{kind} {definition.name!r}"
         before = len(self.problems)
@@ -97,7 +99,7 @@ class SpeakerLoader:
 
     def _tools(self, definition: Agent | Team, place: str) -> dict[str, LoadedTool]:
         loaded: dict[str, LoadedTool] = {}
-        for tool in map(as_tool, definition.tools):
+        for tool in (as_tool(one) for one in _listed_in(definition.tools) if callable(one)):
             here = f"{place} > tool {tool.name!r}"
             if tool.name == DELEGATE and isinstance(definition, Team):
                 self.problems.append(Problem(here, "a team has a tool of this name; rename yours"))
@@ -111,7 +113,8 @@ class SpeakerLoader:
     def _members(self, definition: Agent | Team, place: str) -> dict[str, Speaker]:
         if not isinstance(definition, Team):
             return {}
-        loaded = [self.load(member) for member in definition.members]
+        members = [one for one in _listed_in(definition.members) if isinstance(one, Agent | Team)]
+        loaded = [self.load(member) for member in members]
         return {one.name: one for one in loaded if one is not None}
 
     def _output(self, definition: Agent | Team, place: str) -> OutputSpec | None:
@@ -123,6 +126,11 @@ class SpeakerLoader:
             text = f"output_schema: no JSON Schema can be made of it: {describe(error)}"
             self.problems.append(Problem(place, text))
             return None
+
+
+def _listed_in(given: Any) -> Sequence[Any]:
+    """What a list holds; nothing when it is none, which the compiler reports."""
+    return given if isinstance(given, list | tuple) else ()
 
 
 def _delegation(members: Mapping[str, Speaker]) -> ToolSpec:

@@ -115,18 +115,21 @@ class LoadedTool:
         ]
 
     def check_values(self, args_json: str, values: Mapping[str, Any]) -> list[FieldViolation]:
-        """What is wrong with a person's values; empty when the call could be made with them."""
+        """What is wrong with a person's values; empty when the call could be made with them.
+
+        A value that the agent fixed may be repeated, not changed.
+        """
+        args = jsontext.loads(args_json)
         violations = []
-        for name in values:
+        for name, value in values.items():
             if name not in self._properties:
                 known = ", ".join(sorted(self.user_fields))
                 text = f"there is no such field; the fields are: {known}"
                 violations.append(FieldViolation(name, text))
-            elif name not in self.user_fields:
-                text = "the agent fixed this value; leave it out"
+            elif name not in self.user_fields and (name not in args or args[name] != value):
+                text = "the agent fixed this value, and it cannot be changed; leave it out"
                 violations.append(FieldViolation(name, text))
-        merged = {**jsontext.loads(args_json), **values}
-        return violations or self._errors(merged)
+        return violations or self._errors({**args, **values})
 
     async def perform(self, args_json: str, performance: Performance) -> Any:
         """Calls the function and gives its result as a JSON value.

@@ -151,7 +151,8 @@ def _checked_values(
         raise InvalidField(
             [FieldViolation(f"{path}.{one.field}", one.description) for one in violations]
         )
-    return jsontext.dumps(values)
+    fixed = {one.name for one in requirement.user_input_schema if one.read_only}
+    return jsontext.dumps({name: value for name, value in values.items() if name not in fixed})
 
 
 def _check_result(result: v1.ExternalResult, field: str) -> None:

@@ -16,8 +16,9 @@ _LIVE_EVENTS_MAX = 1_000
 class Subscription:
     """One waiter's view of a run: wake-ups, which coalesce, and live events, in order."""
 
-    def __init__(self, wants_live: bool) -> None:
+    def __init__(self, wants_live: bool, wants_rest: bool) -> None:
         self.wants_live = wants_live
+        self.wants_rest = wants_rest
         self._live: deque[v1.RunEvent] = deque(maxlen=_LIVE_EVENTS_MAX)
         self._is_due = asyncio.Event()
 
@@ -55,9 +56,16 @@ class Hub:
         self._everything: set[Subscription] = set()
 
     @contextmanager
-    def subscribe(self, run_id: str, wants_live: bool = False) -> Iterator[Subscription]:
-        """A subscription to one run; an empty id subscribes to all."""
-        subscription = Subscription(wants_live)
+    def subscribe(
+        self, run_id: str, *, wants_live: bool = False, wants_rest: bool = False
+    ) -> Iterator[Subscription]:
+        """A subscription to one run; an empty id subscribes to all.
+
+        Args:
+            wants_live: show it live events.
+            wants_rest: wake it only when the run may have paused or ended.
+        """
+        subscription = Subscription(wants_live, wants_rest)
         group = self._by_run[run_id] if run_id else self._everything
         group.add(subscription)
         try:
@@ -67,10 +75,11 @@ class Hub:
             if run_id and not group:
                 self._by_run.pop(run_id, None)
 
-    def moved(self, run_id: str) -> None:
-        """A run has moved, here or elsewhere."""
-        for subscription in self._waiting(run_id):
-            subscription.wake()
+    def moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
+        """A run has moved, here or elsewhere; `state` is where it is, if that is known."""
+        for subscription in (*self._by_run.get(run_id, ()), *self._everything):
+            if not (subscription.wants_rest and state == v1.RUN_STATE_RUNNING):
+                subscription.wake()
 
     def live(self, event: v1.RunEvent) -> None:
         """Shows a live event to the watchers of its run."""
@@ -87,6 +96,3 @@ class Hub:
         for group in (*self._by_run.values(), self._everything):
             for subscription in group:
                 subscription.wake()
-
-    def _waiting(self, run_id: str) -> list[Subscription]:
-        return [*self._by_run.get(run_id, ()), *self._everything]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,9 +53,11 @@ class Setting:
 class Leg:
     """A claimed run on its way to its next rest: paused, ended, or handed over."""
 
-    def __init__(self, setting: Setting, lease: Lease) -> None:
+    def __init__(self, setting: Setting, lease: Lease, memory: Memory | None = None) -> None:
+        """Takes a claimed run; `memory` is what is stored of it, where that is known already."""
         self.lease = lease
         self._setting = setting
+        self._memory = memory
         self._recorder: Recorder | None = None
         self._stop: BaseException | None = None
 
@@ -85,19 +88,26 @@ class Leg:
             log.info("lease lost")
         except (HandOver, asyncio.CancelledError):
             if not isinstance(self._stop, LeaseLost):
+                await self._give_back()
                 log.info("run handed over")
-                await run_release(self._setting.database, self.lease)
         except CodeMissing as missing:
+            # The lease runs out by itself, and with it the time until somebody tries again.
             log.error("run needs code that is not here", name=missing.name)
-            await run_release(self._setting.database, self.lease)
         except StoreUnavailable:
             log.warning("database lost; the run will be taken up again")
         finally:
             self._moved()
 
+    async def _give_back(self) -> None:
+        with suppress(LeaseLost, StoreUnavailable):
+            if self._recorder is not None:
+                await self._recorder.flush()
+            await run_release(self._setting.database, self.lease)
+
     async def _once(self) -> bool:
         """One pass over the journal; `False` when there is reason for another at once."""
-        memory = await memory_load(self._setting.database, self.lease.run_id)
+        memory = self._memory or await memory_load(self._setting.database, self.lease.run_id)
+        self._memory = None
         if memory.row.epoch != self.lease.epoch:
             raise LeaseLost
         if memory.row.cancel_requested:
@@ -120,7 +130,7 @@ class Leg:
             return await self._pause(await recorder.close(), suspended)
         except Cancelled:
             return await self._end_cancelled(await recorder.close())
-        except HandOver:
+        except CodeMissing:
             await recorder.flush()
             raise
         except StepFailure as failure:
@@ -222,11 +232,11 @@ class Leg:
         sequence, cancel_requested = committed
         if cancel_requested:
             self.cancel()
-        self._moved()
+        self._moved(change.state)
         return sequence
 
-    def _moved(self) -> None:
-        self._setting.hub.moved(self.lease.run_id)
+    def _moved(self, state: v1.RunState.ValueType | None = None) -> None:
+        self._setting.hub.moved(self.lease.run_id, state)
         self._setting.announcer.announce(self.lease.run_id)
 
     def _event(self, **happened: object) -> NewEvent:

@@ -36,7 +36,7 @@ from interlock_server.store.definitions import (
     digest_of,
 )
 from interlock_server.store.notify import Announcer, listen
-from interlock_server.store.records import Lease, Owner, RequestKey, RunRow
+from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
 from interlock_server.store.requests import request_add
 from interlock_server.store.requirements import (
     requirement_get,
@@ -112,7 +112,7 @@ class Runtime:
         self._closes_at = math.inf
         self._timing = timing or Timing()
         self._owner = Owner(self.world.new_id(), timedelta(seconds=self._timing.lease))
-        self._announcer = Announcer(database)
+        self._announcer = Announcer(database, self._owner.name)
         self._setting = Setting(
             database,
             registry,
@@ -121,6 +121,7 @@ class Runtime:
             self.world,
             self._timing.commit_delay,
         )
+        self._digests: dict[tuple[str, int], bytes] = {}
         self._legs: dict[Lease, tuple[Leg, asyncio.Task[None]]] = {}
         self._chores: list[asyncio.Task[None]] = []
 
@@ -131,10 +132,12 @@ class Runtime:
         for name, workflow in self.workflows.items():
             stored = await definition_add(self.database, workflow, self.world.now())
             self.workflows[name] = stored
-            self._setting.definitions[digest_of(stored)] = stored
+            digest = digest_of(stored)
+            self._setting.definitions[digest] = stored
+            self._digests[name, stored.version] = digest
         chores: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
-            listen(self.database, self.hub.moved),
+            listen(self.database, self._owner.name, self.hub.moved),
             _forever(self.keep_leases, self._timing.lease / 3),
             _forever(self.take_over, self._timing.lease / 4),
         ]
@@ -194,12 +197,14 @@ class Runtime:
         )
         now = self.world.now()
         event = v1.RunEvent(run_id=run.run_id, event_time=timestamp(now), workflow_started=started)
+        digest = self._digest_of(workflow)
         run_id, state = await run_create(
-            self.database, run, digest_of(workflow), [event], request, self._owner, now
+            self.database, run, digest, [event], request, self._owner, now
         )
         if state is not None:
-            self._moved(run_id)
-            self._drive(Lease(run_id, self._owner.name, 1))
+            run.last_sequence = 1
+            row = RunRow(run, digest, state, epoch=1)
+            self._drive(Lease(run_id, self._owner.name, row.epoch), Memory(row))
         return run_id
 
     async def decide(self, decision: Decision) -> int:
@@ -339,8 +344,8 @@ class Runtime:
 
     # Legs.
 
-    def _drive(self, lease: Lease) -> None:
-        leg = Leg(self._setting, lease)
+    def _drive(self, lease: Lease, memory: Memory | None = None) -> None:
+        leg = Leg(self._setting, lease, memory)
         task = asyncio.create_task(leg.run())
         self._legs[lease] = (leg, task)
         task.add_done_callback(lambda done: self._left(lease, done))
@@ -353,6 +358,10 @@ class Runtime:
     def _moved(self, run_id: str) -> None:
         self.hub.moved(run_id)
         self._announcer.announce(run_id)
+
+    def _digest_of(self, workflow: v1.Workflow) -> bytes:
+        known = self._digests.get((workflow.workflow_id, workflow.version))
+        return known or digest_of(workflow)
 
     def _check_open(self) -> None:
         if self.is_closing:

@@ -70,7 +70,7 @@ async def tail(
     ends = RESTING if watch.end_on_pause else ENDED
     clock = asyncio.get_running_loop().time
     spoken = clock()
-    with hub.subscribe(watch.run_id, watch.wants_live) as subscription:
+    with hub.subscribe(watch.run_id, wants_live=watch.wants_live) as subscription:
         after = watch.after
         tip = await _tip(database, watch.run_id)
         if after > tip.last_sequence:
@@ -119,7 +119,7 @@ async def settle(
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + (seconds if seconds is not None else math.inf)
-    with hub.subscribe(run_id) as subscription:
+    with hub.subscribe(run_id, wants_rest=True) as subscription:
         while (await _tip(database, run_id)).state not in RESTING:
             if (left := deadline - clock()) <= 0:
                 return

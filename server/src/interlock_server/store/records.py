@@ -88,10 +88,10 @@ class RunRow:
     digest: bytes
     session_state: str
     epoch: int
-    is_ready: bool
-    cancel_requested: bool
-    cancel_reason: str
-    cancelled_by: str
+    is_ready: bool = False
+    cancel_requested: bool = False
+    cancel_reason: str = ""
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class Memory:
     """All that a leg needs to go on: the run, its journal, its questions, its events' keys."""
 
     row: RunRow
-    entries: Sequence[Entry]
-    answers: Sequence[Answer]
-    event_keys: frozenset[str]
+    entries: Sequence[Entry] = ()
+    answers: Sequence[Answer] = ()
+    event_keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

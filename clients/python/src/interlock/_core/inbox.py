@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from interlock import v1
+from interlock._convert import enum_name, enum_number
 from interlock._core.caller import Caller
-from interlock._core.convert import enum_name, enum_number
 from interlock._core.cursors import InboxCursor
 from interlock._core.runs import new_request_id
 from interlock._core.sources import Pages, ResumingStream

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from interlock import jsontext, v1
+from interlock._convert import duration, enum_number, timestamp
 from interlock._core.caller import Caller
-from interlock._core.convert import duration, enum_number, timestamp
 from interlock._core.cursors import RunCursor, RunReply
 from interlock._core.sources import Pages, ResumingStream
 from interlock._core.wire import Reader, Wire

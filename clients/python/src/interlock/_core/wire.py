@@ -62,7 +62,7 @@ class Wire(Protocol):
     """Makes calls and waits.
 
     The methods are coroutines. Those of a blocking wire never suspend, see
-    `interlock.client`.
+    `interlock._blocking.finish`.
     """
 
     @property

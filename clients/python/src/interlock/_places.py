@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlock import v1
-from interlock._core.convert import enum_name
+from interlock._convert import enum_name
 
 
 class AtStep:

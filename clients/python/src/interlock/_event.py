@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from interlock import v1
-from interlock._core.places import AtStep
+from interlock._places import AtStep
 from interlock.run import StepResult
 
 P = TypeVar("P")
