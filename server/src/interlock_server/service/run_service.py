@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -114,6 +114,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         shown, token = timed_token(
             runs, page, scope, lambda one: (one.create_time.ToDatetime(), one.run_id)
         )
+        await self._add_waiting(shown)
         return v1.ListRunsResponse(runs=shown, next_page_token=token)
 
     async def ListRunEvents(
@@ -172,10 +173,16 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         if row is None:
             raise RunNotFound(run_id)
         row.run.step_results.extend(await results_get(self._database, run_id))
-        if row.run.state in (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING):
-            waiting = await requirements_open(self._database, run_id)
-            row.run.step_requirements.extend(by_step(waiting))
+        await self._add_waiting([row.run])
         return row.run
+
+    async def _add_waiting(self, runs: Sequence[v1.Run]) -> None:
+        """Adds what runs wait for; running ones may have branches that do."""
+        open_states = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
+        if found := {one.run_id: one for one in runs if one.state in open_states}:
+            waiting = await requirements_open(self._database, list(found))
+            for run_id, requirements in waiting.items():
+                found[run_id].step_requirements.extend(by_step(requirements))
 
 
 def _version(spec: v1.RunSpec) -> int | None:
@@ -215,3 +222,5 @@ def _check_filter(fields: Fields, selected: v1.RunFilter) -> None:
     fields.name("filter.session_id", selected.session_id, required=False)
     fields.states("filter.states", selected.states, v1.RunState)
     fields.labels("filter.labels", selected.labels)
+    for name in ("create_time_min", "create_time_max"):
+        fields.time(f"filter.{name}", selected, name)
