@@ -8,7 +8,7 @@ wait side by side and an inserted step shifts nothing.
 
 from __future__ import annotations
 
-_QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@:"})
+_QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@+:"})
 
 
 class Key(str):
@@ -24,6 +24,10 @@ class Key(str):
     def iteration(self, number: int) -> Key:
         """One pass through a loop, counted from 1."""
         return Key(f"{self}#{number}")
+
+    def occurrence(self, number: int) -> Key:
+        """One of several times that a router runs the same route, counted from 1."""
+        return Key(f"{self}+{number}")
 
     def attempt(self, number: int) -> Key:
         """One try of a step or an effect, counted from 1."""

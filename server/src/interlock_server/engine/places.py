@@ -40,7 +40,7 @@ class Place:
         key = self.key.child(node.name)
         path = (*self.path, node.name)
         if occurrence > 1:
-            key, path = key.iteration(occurrence), (*path, str(occurrence))
+            key, path = key.occurrence(occurrence), (*path, str(occurrence))
         kind = node.WhichOneof("node")
         assert kind is not None
         ref = v1.StepRef(
