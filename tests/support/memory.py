@@ -1,8 +1,9 @@
-"""A journal that is a dict: the engine and the executors without a database.
+"""Runs without a database: one that never pauses, and ones that pause over lists in memory.
 
-`Memory` outlives its contexts like a database outlives its clients; a context is
-one leg. `crash_at` ends a leg like a process that dies, at the n-th moment where
-one could: before or after an effect, or between two.
+`Straight` is the plainest context there is: it keeps no journal, and every
+question is answered on the spot. `Shelf` holds what a database would hold of one
+run, as bytes; the runtime's own recorder writes it, so there are no second rules
+about journals, rounds and answers here.
 """
 
 from __future__ import annotations
@@ -15,124 +16,151 @@ from typing import Any
 
 from interlock import v1
 from interlock_server import jsontext
-from interlock_server.engine.context import (
-    Effect,
-    EffectFailed,
-    Performance,
-    RunContext,
-    Suspended,
-)
-from interlock_server.engine.interpreter import Executors, Interpreter
+from interlock_server.engine.context import Effect, Performance, RunContext, Suspended
+from interlock_server.engine.interpreter import Executors, Interpreter, StepFailure
 from interlock_server.engine.keys import Key
 from interlock_server.engine.values import StepOutput
+from interlock_server.runtime.hub import Hub
+from interlock_server.runtime.recorder import Recorder
+from interlock_server.runtime.world import World
+from interlock_server.store.records import Answer, Entry, Memory, NewEvent, Progress, RunRow
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-Answer = Callable[[v1.Requirement], v1.RequirementResolution | None]
-
-
-class Crash(BaseException):
-    """The process died."""
+Answers = Callable[[str, v1.Requirement], v1.RequirementResolution]
+"""Answers a question, by its key."""
 
 
 @dataclass
-class Memory:
-    """What is stored of one run."""
+class Straight:
+    """A run in one go: what it does is done, and nothing is looked up."""
 
-    records: dict[str, str] = field(default_factory=dict)
-    asked: dict[str, v1.Requirement] = field(default_factory=dict)
-    answers: dict[str, v1.RequirementResolution] = field(default_factory=dict)
+    answers: Answers
+    session_state: dict[str, Any] = field(default_factory=dict)
     events: dict[str, v1.RunEvent] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=dict)
-    ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-
-    def open(self) -> list[v1.Requirement]:
-        """What waits, in the order of asking."""
-        return [one for key, one in self.asked.items() if key not in self.answers]
-
-    def answer(self, requirement: v1.Requirement, answer: v1.RequirementResolution) -> None:
-        """Records a decision."""
-        [key] = [key for key, one in self.asked.items() if one is requirement]
-        self.answers[key] = answer
-
-
-class MemoryContext:
-    """One leg over a `Memory`.
-
-    With `answer`, a question that has one is answered on the spot: no pause.
-    """
-
-    def __init__(
-        self, memory: Memory, answer: Answer | None = None, crash_at: int | None = None
-    ) -> None:
-        self._memory = memory
-        self._answer = answer
-        self._moments_left = crash_at
+    _called: set[str] = field(default_factory=set)
 
     async def call(self, key: Key, effect: Effect) -> Any:
-        if key not in self._memory.records:
-            self._moment()
-            record = await self._perform(key, effect)
-            self._moment()
-            self._memory.records[key] = jsontext.dumps(record)
-        record = jsontext.loads(self._memory.records[key])
-        if "error" in record:
-            raise EffectFailed(*record["error"])
-        return record["value"]
-
-    async def _perform(self, key: Key, effect: Effect) -> dict[str, Any]:
-        run = RunContext(
-            run_id="run",
-            session_id="session",
-            workflow_id="workflow",
-            session_state=self._memory.state,
-            idempotency_key=key,
-        )
-        try:
-            return {"value": await effect.perform(Performance(run, lambda event: None, False))}
-        except EffectFailed as failure:
-            return {"error": [failure.reason, failure.message]}
+        assert key not in self._called, f"{key} happens twice"
+        self._called.add(key)
+        run = RunContext("run", "session", "workflow", session_state=self.session_state)
+        run.idempotency_key = f"run/{key}"
+        return await effect.perform(Performance(run, lambda event: None, False))
 
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
-        if key not in self._memory.asked:
-            self._moment()
-            requirement = v1.Requirement()
-            requirement.CopyFrom(question)
-            requirement.requirement_id = self.new_id()
-            self._memory.asked[key] = requirement
-        asked = self._memory.asked[key]
-        if self._answer and key not in self._memory.answers and (given := self._answer(asked)):
-            self._memory.answers[key] = given
-        if key not in self._memory.answers:
-            raise Suspended([asked])
-        return self._memory.answers[key]
+        return self.answers(key, question)
 
     def emit(self, key: Key, event: v1.RunEvent) -> None:
-        self._memory.events.setdefault(f"{key}!{event.WhichOneof('event')}", event)
+        name = f"{key}!{event.WhichOneof('event')}"
+        assert name not in self.events, f"{name} happens twice"
+        self.events[name] = event
 
     def now(self) -> datetime:
         return EPOCH
 
     def new_id(self) -> str:
-        return f"id-{next(self._memory.ids)}"
+        raise AssertionError("nothing in a run needs one")
 
-    def _moment(self) -> None:
-        if self._moments_left is not None:
-            if self._moments_left == 0:
-                raise Crash
-            self._moments_left -= 1
+
+@dataclass
+class Shelf:
+    """What is stored of one run, between its legs."""
+
+    run_input: Any = None
+    session: dict[str, Any] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    events: dict[str, bytes] = field(default_factory=dict)
+    _questions: dict[str, bytes] = field(default_factory=dict)
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def memory(self) -> Memory:
+        """What a new leg, in whatever process, finds."""
+        run = v1.Run(run_id="run", session_id="session", workflow_id="workflow")
+        run.last_sequence = len(self.events)
+        row = RunRow(run, b"", "{}", 1, False, False, "", "")
+        return Memory(row, tuple(self.entries), self.answers(), frozenset(self.events))
+
+    def answers(self) -> list[Answer]:
+        """All questions, with the answers that they have."""
+        return [
+            Answer(key, v1.Requirement.FromString(body)) for key, body in self._questions.items()
+        ]
+
+    def open(self) -> list[Answer]:
+        """What waits, in the order of asking."""
+        pending = v1.REQUIREMENT_STATE_PENDING
+        return [one for one in self.answers() if one.requirement.state == pending]
+
+    def answer(self, asked: Answer, resolution: v1.RequirementResolution) -> None:
+        """Stores a decision."""
+        asked.requirement.state = v1.REQUIREMENT_STATE_RESOLVED
+        asked.requirement.resolution.CopyFrom(resolution)
+        self._questions[asked.key] = asked.requirement.SerializeToString()
+
+    async def save(self, progress: Progress) -> int:
+        """Stores progress, and checks what the constraints of a database would check."""
+        for entry in progress.entries:
+            assert entry.position == len(self.entries) + 1
+            self.entries.append(entry)
+        assert len({one.key for one in self.entries}) == len(self.entries)
+        for event in progress.events:
+            self._append(event)
+        for question in progress.questions:
+            assert question.key not in self._questions, f"{question.key} is asked twice"
+            assert question.position == len(self._questions) + 1
+            self._questions[question.key] = question.requirement.SerializeToString()
+        self.session |= progress.session_changes
+        for name in progress.session_removals:
+            self.session.pop(name, None)
+        return len(self.events)
+
+    def new_id(self) -> str:
+        """An identifier that no question has."""
+        return f"id-{next(self._ids)}"
+
+    def _append(self, event: NewEvent) -> None:
+        assert event.key is not None
+        assert event.key not in self.events, f"{event.key} is stored twice"
+        self.events[event.key] = event.event.SerializeToString()
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended: with an output, or with an error."""
+
+    output: StepOutput | None
+    error: v1.RunError | None
+    usage: v1.Usage
+
+
+async def straight(
+    context: Straight, executors: Executors, workflow: v1.Workflow, run_input: Any
+) -> End:
+    """A run in one go."""
+    interpreter = Interpreter(context, executors)
+    try:
+        output = await interpreter.run(workflow, run_input)
+    except StepFailure as failure:
+        return End(None, failure.error, interpreter.usage)
+    return End(output, None, interpreter.usage)
 
 
 async def leg(
-    memory: Memory,
-    executors: Executors,
-    workflow: v1.Workflow,
-    run_input: Any,
-    answer: Answer | None = None,
-    crash_at: int | None = None,
-) -> StepOutput | None:
-    """One leg; `None` when the run waits."""
-    interpreter = Interpreter(MemoryContext(memory, answer, crash_at), executors)
+    shelf: Shelf, executors: Executors, workflow: v1.Workflow, commit_delay: float = 0
+) -> End | None:
+    """One leg, as `runtime.leg` goes over a database; `None` when the run waits."""
+    world = World(lambda: EPOCH, shelf.new_id)
+    recorder = Recorder(shelf.memory(), shelf.save, Hub(), world, commit_delay)
+    interpreter = Interpreter(recorder, executors)
+    end: End | None = None
     try:
-        return await interpreter.run(workflow, run_input)
-    except Suspended:
-        return None
+        output = await interpreter.run(workflow, jsontext.loads(jsontext.dumps(shelf.run_input)))
+        end = End(output, None, interpreter.usage)
+    except StepFailure as failure:
+        end = End(None, failure.error, interpreter.usage)
+    except Suspended as suspended:
+        waiting = [
+            one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
+        ]
+        assert waiting, "the run waits for nothing"
+    await shelf.save(await recorder.close())
+    return end

@@ -71,10 +71,14 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    app: Interlock, database_url: str, timing: Timing | None = None, grace: float = 5.0
+    app: Interlock,
+    database_url: str,
+    timing: Timing | None = None,
+    grace: float = 5.0,
+    pool_size: int = 10,
 ) -> AsyncIterator[Served]:
     """Serves an app on a free port, on an existing database, for as long as the context is open."""
-    database = Database(database_url)
+    database = Database(database_url, pool_size)
     runtime = app.runtime(database, timing=timing)
     server = Server(runtime)
     await runtime.start()

@@ -15,8 +15,12 @@ from interlock_server.runtime.world import World
 from interlock_server.service.server import Server
 from interlock_server.settings import Settings
 from interlock_server.store.database import Database
-from interlock_server.store.embedded import embedded_start
+from interlock_server.store.opening import database_open, database_open_embedded
 from interlock_server.store.schema import schema_check, schema_upgrade
+
+
+class AddressUnusable(Exception):
+    """The server cannot listen where it was told to; the text says where."""
 
 
 class Interlock:
@@ -39,6 +43,11 @@ class Interlock:
             raise DefinitionError(problems)
         self._workflows = compiled.workflows
 
+    @property
+    def workflow_names(self) -> tuple[str, ...]:
+        """Names of the workflows, in the order in which they were given."""
+        return tuple(self._workflows)
+
     def runtime(
         self, database: Database, world: World | None = None, timing: Timing | None = None
     ) -> Runtime:
@@ -50,8 +59,9 @@ class Interlock:
         """Serves while the context is open; gives the target for clients.
 
         Raises:
-            SchemaMismatch: the database given has another schema.
-            StoreUnavailable: the database given cannot be reached.
+            AddressUnusable: something else listens there, or the address is not ours.
+            DatabaseUnusable: the database cannot be reached, or is not one that we can use.
+            SchemaMismatch: the database has another schema.
         """
         settings = settings or Settings()
         database = await _open(settings)
@@ -60,7 +70,7 @@ class Interlock:
         server = Server(runtime, settings.watchers_max)
         try:
             await runtime.start()
-            port = await server.start(settings.address)
+            port = await _listen(server, settings.address)
             yield f"{settings.address.rpartition(':')[0]}:{port}"
         finally:
             await server.stop(settings.grace_seconds)
@@ -120,13 +130,33 @@ class _ServerThread(threading.Thread):
             await self._end.wait()
 
 
+async def _listen(server: Server, address: str) -> int:
+    try:
+        return await server.start(address)
+    except RuntimeError as error:  # What gRPC raises; its text says less.
+        raise AddressUnusable(f"cannot listen on {address}: it is in use, or not ours") from error
+
+
+async def open_database(settings: Settings) -> Database:
+    """The database of a server, given or embedded; its schema is not looked at.
+
+    Raises:
+        DatabaseUnusable: it cannot be reached, or is not one that Interlock can use.
+    """
+    if settings.database_url is None:
+        return await database_open_embedded(settings.data_dir / "postgres", settings.pool_size)
+    return await database_open(settings.database_url.get_secret_value(), settings.pool_size)
+
+
 async def _open(settings: Settings) -> Database:
     """The database of a server: given and checked, or embedded and brought up to date."""
-    if settings.database_url is not None:
-        database = Database(settings.database_url.get_secret_value(), settings.pool_size)
-        await schema_check(database)
-    else:
-        url = await embedded_start(settings.data_dir / "postgres")
-        database = Database(url, settings.pool_size)
-        await schema_upgrade(database)
+    database = await open_database(settings)
+    try:
+        if settings.database_url is None:
+            await schema_upgrade(database)
+        else:
+            await schema_check(database)
+    except BaseException:
+        await database.close()
+        raise
     return database

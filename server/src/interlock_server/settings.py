@@ -25,7 +25,9 @@ class Settings(BaseSettings):
         watchers_max: open streams at most.
     """
 
-    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="INTERLOCK_", env_ignore_empty=True, extra="forbid"
+    )
 
     address: str = "127.0.0.1:7117"
     database_url: SecretStr | None = None

@@ -51,6 +51,19 @@ class Registry:
                 return missing
         return ""
 
+    def missing_for(
+        self, requirement: v1.Requirement, answer: v1.RequirementResolution
+    ) -> str:
+        """The first name that acting on an answer needs and this code does not have, or nothing."""
+        speaker = self.speakers[requirement.executor.executor_id]
+        for name in requirement.member_path:
+            if name not in speaker.members:
+                return f"{speaker.name}.{name}"
+            speaker = speaker.members[name]
+        tool_name = requirement.tool_execution.tool_name
+        is_call = answer.WhichOneof("resolution") in ("confirm", "user_input", "retry")
+        return f"{speaker.name}.{tool_name}" if is_call and tool_name not in speaker.tools else ""
+
     def listed(self) -> list[v1.Executor]:
         """All executors, by type and name."""
         return [

@@ -129,7 +129,9 @@ class LoadedTool:
             elif name not in self.user_fields and (name not in args or args[name] != value):
                 text = "the agent fixed this value, and it cannot be changed; leave it out"
                 violations.append(FieldViolation(name, text))
-        return violations or self._errors({**args, **values})
+        merged = {**args, **values}
+        wrong = [one for one in self._errors(merged, strict=True) if _root(one.field) in values]
+        return violations or wrong or self._errors(merged)
 
     async def perform(self, args_json: str, performance: Performance) -> Any:
         """Calls the function and gives its result as a JSON value.
@@ -163,9 +165,9 @@ class LoadedTool:
         found: Mapping[str, Any] = definitions.get(reference.removeprefix("#/$defs/"), rule)
         return found
 
-    def _errors(self, args: Mapping[str, Any]) -> list[FieldViolation]:
+    def _errors(self, args: Mapping[str, Any], *, strict: bool = False) -> list[FieldViolation]:
         try:
-            self.schema.validate(args)
+            self.schema.validate(args, strict=strict)
         except ArgumentErrors as error:
             return [FieldViolation(path, text) for path, text in error.errors]
         return []

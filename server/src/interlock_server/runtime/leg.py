@@ -164,13 +164,13 @@ class Leg:
         )
         events = (*progress.events, self._event(workflow_paused=paused))
         change = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR)
-        if waiting and await self._commit(_with_events(progress, events), change):
+        if waiting and await self._close(_with_events(progress, events), change):
             return True
         return await self._look_again(progress)
 
     async def _look_again(self, progress: Progress) -> bool:
         """A decision or a cancel came in while the run was about to pause: go on with it."""
-        if await self._commit(progress, Change()) is None:
+        if await self._close(progress, Change()) is None:
             raise LeaseLost
         if not await run_reopen(self._setting.database, self.lease):
             raise LeaseLost
@@ -189,13 +189,13 @@ class Leg:
             last = self._event(workflow_completed=completed)
         events = (*progress.events, last)
         change = Change(state=state, body=ended)
-        if await self._commit(_with_events(progress, events), change) is None:
+        if await self._close(_with_events(progress, events), change) is None:
             raise LeaseLost
         return True
 
     async def _end_cancelled(self, progress: Progress) -> bool:
         database = self._setting.database
-        if await self._commit(progress, Change()) is None:
+        if await self._close(progress, Change()) is None:
             raise LeaseLost
         async with database.transaction() as connection:
             row = await run_lock(connection, self.lease.run_id)
@@ -220,6 +220,13 @@ class Leg:
         committed = await self._commit(progress, Change())
         if committed is None:
             raise LeaseLost
+        return committed
+
+    async def _close(self, progress: Progress, change: Change) -> int | None:
+        """The last commit of a pass."""
+        committed = await self._commit(progress, change)
+        if committed is not None and self._recorder is not None:
+            self._recorder.committed(committed, len(progress.events))
         return committed
 
     async def _commit(self, progress: Progress, change: Change) -> int | None:

@@ -65,7 +65,9 @@ class Recorder:
         self._entries: list[Entry] = []
         self._questions: list[Question] = []
         self._changed: set[str] = set()
-        self._live: list[v1.RunEvent] = []
+        # Live text that waits for a commit: after how many of its events it comes.
+        self._live: list[tuple[int, v1.RunEvent]] = []
+        self._live_taken: list[tuple[int, v1.RunEvent]] = []
         self._saving = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -124,7 +126,7 @@ class Recorder:
             if progress is None:
                 return
             try:
-                self._committed(await self._save(progress))
+                self.committed(await self._save(progress), len(progress.events))
             except BaseException as problem:
                 self._broken = problem
                 raise
@@ -139,6 +141,16 @@ class Recorder:
             if self._broken is not None:
                 raise self._broken
             return self._take() or Progress()
+
+    def committed(self, last_sequence: int, event_count: int) -> None:
+        """What was taken is stored, as the newest events of the run: shows the text between them."""
+        first = last_sequence - event_count
+        for position, event in self._live_taken:
+            self._show(event, first + position)
+        self._live_taken = []
+        self._last_sequence = last_sequence
+        while self._live and self._live[0][0] == 0:
+            self._show(self._live.pop(0)[1], last_sequence)
 
     # Effects.
 
@@ -288,25 +300,20 @@ class Recorder:
             tuple(removals),
         )
         self._events, self._entries, self._questions = [], [], []
+        self._live_taken, self._live = self._live, []
         return progress
-
-    def _committed(self, last_sequence: int) -> None:
-        self._last_sequence = last_sequence
-        for event in self._live:
-            self._show(event)
-        self._live.clear()
 
     def _publish(self, event: v1.RunEvent) -> None:
         """Live text follows the stored events that it came after; it waits for their commit."""
         event.run_id = self._run.run_id
         event.event_time.CopyFrom(timestamp(self._world.now()))
         if self._events or self._saving.locked():
-            self._live.append(event)
+            self._live.append((len(self._events), event))
         else:
-            self._show(event)
+            self._show(event, self._last_sequence)
 
-    def _show(self, event: v1.RunEvent) -> None:
-        event.sequence = self._last_sequence
+    def _show(self, event: v1.RunEvent, sequence: int) -> None:
+        event.sequence = sequence
         self._hub.live(event)
 
 

@@ -32,7 +32,7 @@ from interlock_server.store.database import Database
 from interlock_server.store.definitions import (
     definition_add,
     definition_find,
-    definition_get,
+    definition_read,
     digest_of,
 )
 from interlock_server.store.notify import Announcer, listen
@@ -238,7 +238,9 @@ class Runtime:
             is_ready = row.is_ready or _completes_a_step(fresh, known)
             claims = is_ready and not decision.hold and row.run.state == v1.RUN_STATE_PAUSED
             if claims:
-                await self._check_code(row)
+                workflow = self._setting.definitions.get(row.digest)
+                workflow = workflow or await definition_read(connection, row.digest)
+                self._check_code(row, workflow, fresh, known)
             if not fresh and not claims:
                 return before
             epoch, _ = await requirements_resolve(
@@ -307,11 +309,18 @@ class Runtime:
         state = v1.RunState.Name(row.run.state).removeprefix("RUN_STATE_")
         raise RunNotPaused(decision.run_id, state)
 
-    async def _check_code(self, row: RunRow) -> None:
-        workflow = self._setting.definitions.get(row.digest)
-        workflow = workflow or await definition_get(self.database, row.digest)
-        assert workflow is not None, "a run's definition is kept with it"
-        if missing := self.registry.missing(workflow.nodes):
+    def _check_code(
+        self,
+        row: RunRow,
+        workflow: v1.Workflow,
+        fresh: Sequence[v1.RequirementResolution],
+        known: Sequence[v1.Requirement],
+    ) -> None:
+        missing = self.registry.missing(workflow.nodes)
+        by_id = {one.requirement_id: one for one in known}
+        for one in fresh:
+            missing = missing or self.registry.missing_for(by_id[one.requirement_id], one)
+        if missing:
             raise ExecutorNotFound(row.run.run_id, missing)
 
     def _decided(

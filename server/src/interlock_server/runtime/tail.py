@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from interlock import v1
 from interlock_server import limits
 from interlock_server.errors import RunNotFound, SequenceOutOfRange, ServerShutdown
-from interlock_server.runtime.hub import Hub
+from interlock_server.runtime.hub import Hub, Subscription
 from interlock_server.store.database import Database
 from interlock_server.store.events import events_after
 from interlock_server.store.records import Tip
@@ -58,9 +60,17 @@ class Watch:
 
 
 async def tail(
-    database: Database, hub: Hub, watch: Watch, is_closing: Callable[[], bool]
+    database: Database,
+    hub: Hub,
+    watch: Watch,
+    is_closing: Callable[[], bool],
+    subscription: Subscription | None = None,
 ) -> AsyncGenerator[list[v1.RunEvent], None]:
     """Gives events in batches, oldest first; an empty batch is a sign of life.
+
+    Args:
+        subscription: one that was made before the run began to move, so that
+            no live text is missed; unset means that it makes its own.
 
     Raises:
         RunNotFound: there is no such run, or it was deleted meanwhile.
@@ -70,13 +80,18 @@ async def tail(
     ends = RESTING if watch.end_on_pause else ENDED
     clock = asyncio.get_running_loop().time
     spoken = clock()
-    with hub.subscribe(watch.run_id, wants_live=watch.wants_live) as subscription:
+    with (
+        nullcontext(subscription)
+        if subscription
+        else hub.subscribe(watch.run_id, wants_live=watch.wants_live)
+    ) as subscription:
         after = watch.after
+        live: deque[v1.RunEvent] = deque()
         tip = await _tip(database, watch.run_id)
         if after > tip.last_sequence:
             raise SequenceOutOfRange(tip.last_sequence)
         while True:
-            live = subscription.live()
+            live.extend(subscription.live())
             while after < tip.last_sequence:
                 batch = await events_after(
                     database, watch.run_id, after, limits.stream_batch_events_max
@@ -84,10 +99,10 @@ async def tail(
                 if not batch:
                     raise RunNotFound(watch.run_id)
                 after, spoken = batch[-1].sequence, clock()
-                yield batch
-            if live:
+                yield _interleaved(batch, live)
+            if shown := _due(live, after):
                 spoken = clock()
-                yield live
+                yield shown
             if tip.state in ends:
                 return
             if is_closing():
@@ -99,6 +114,25 @@ async def tail(
             else:
                 await subscription.wait(min(_POLL_SECONDS, silence_left))
             tip = await _tip(database, watch.run_id)
+
+
+def _interleaved(
+    stored: Sequence[v1.RunEvent], live: deque[v1.RunEvent]
+) -> list[v1.RunEvent]:
+    """Stored events, and between them the live text that came before each."""
+    events = []
+    for event in stored:
+        events += _due(live, event.sequence - 1)
+        events.append(event)
+    return events
+
+
+def _due(live: deque[v1.RunEvent], sequence: int) -> list[v1.RunEvent]:
+    """Takes out the live text that came before the stored event after `sequence`."""
+    due = []
+    while live and live[0].sequence <= sequence:
+        due.append(live.popleft())
+    return due
 
 
 async def settle(

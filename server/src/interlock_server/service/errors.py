@@ -9,10 +9,16 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from interlock import v1
-from interlock_server import errors
+from interlock_server import errors, jsontext
 
 DOMAIN = "interlock.dev"
 _RETRY_DELAY = timedelta(seconds=1)
+
+# Clients refuse trailers of more than 8 KiB, and a status travels in them twice: as text, of
+# which a byte may become three, and in base64. What does not fit is cut off.
+_MESSAGE_BYTES_MAX = 1_000
+_PART_BYTES_MAX = 250
+_VIOLATIONS_BYTES_MAX = 1_500
 
 STATUS: dict[type[errors.InterlockError], tuple[int, v1.ErrorReason.ValueType]] = {
     errors.InvalidField: (code_pb2.INVALID_ARGUMENT, v1.ERROR_REASON_INVALID_FIELD),
@@ -52,28 +58,22 @@ def status_of(error: errors.InterlockError) -> status_pb2.Status:
     status = _status(code, reason, error.message, error.metadata)
     match error:
         case errors.InvalidField():
-            violations = [
-                error_details_pb2.BadRequest.FieldViolation(
-                    field=one.field, description=one.description
-                )
-                for one in error.violations
-            ]
-            _add(status, error_details_pb2.BadRequest(field_violations=violations))
+            _add(status, _bad_request(error))
         case errors.NotFound():
             resource = error_details_pb2.ResourceInfo(
                 resource_type=f"{DOMAIN}/{error.kind}",
-                resource_name=error.name,
-                description=error.message,
+                resource_name=_cut(error.name, _PART_BYTES_MAX),
+                description=status.message,
             )
             _add(status, resource)
     if code == code_pb2.FAILED_PRECONDITION:
         violation = error_details_pb2.PreconditionFailure.Violation(
             type=_name(reason),
-            subject=next(iter(error.metadata.values()), ""),
-            description=error.message,
+            subject=_cut(next(iter(error.metadata.values()), ""), _PART_BYTES_MAX),
+            description=status.message,
         )
         _add(status, error_details_pb2.PreconditionFailure(violations=[violation]))
-    if code in (code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED):
+    if code == code_pb2.UNAVAILABLE or isinstance(error, errors.RunLimitExceeded):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(_RETRY_DELAY)
         _add(status, retry)
@@ -103,10 +103,31 @@ def unimplemented_status() -> status_pb2.Status:
 def _status(
     code: int, reason: v1.ErrorReason.ValueType, message: str, metadata: dict[str, str]
 ) -> status_pb2.Status:
-    status = status_pb2.Status(code=code, message=message)
-    info = error_details_pb2.ErrorInfo(reason=_name(reason), domain=DOMAIN, metadata=metadata)
+    status = status_pb2.Status(code=code, message=_cut(message, _MESSAGE_BYTES_MAX))
+    facts = {name: _cut(value, _PART_BYTES_MAX) for name, value in metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=_name(reason), domain=DOMAIN, metadata=facts)
     _add(status, info)
     return status
+
+
+def _bad_request(error: errors.InvalidField) -> error_details_pb2.BadRequest:
+    """The violations, as many as fit."""
+    request = error_details_pb2.BadRequest()
+    for one in error.violations:
+        request.field_violations.add(
+            field=_cut(one.field, _PART_BYTES_MAX),
+            description=_cut(one.description, _PART_BYTES_MAX),
+        )
+        if request.ByteSize() > _VIOLATIONS_BYTES_MAX:
+            break
+    return request
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    encoded = jsontext.clean(text).encode()
+    if len(encoded) <= bytes_max:
+        return encoded.decode()
+    return encoded[:bytes_max].decode(errors="ignore") + "..."
 
 
 def _name(reason: v1.ErrorReason.ValueType) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from interlock_server.errors import InterlockError
+from interlock_server.errors import FieldViolation, InterlockError, InvalidField
 from interlock_server.service.errors import internal_status, status_of, unimplemented_status
 
 _log = structlog.get_logger()
@@ -30,38 +31,47 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         method = handler_call_details.method
+        # Requests come as bytes and are read in here, so that one that cannot be read is an
+        # error like any other.
+        read = handler.request_deserializer
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method),
-                handler.request_deserializer,
-                handler.response_serializer,
+                _streaming(handler.unary_stream, read, method),
+                response_serializer=handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method),
-            handler.request_deserializer,
-            handler.response_serializer,
+            _unary(handler.unary_unary, read, method),
+            response_serializer=handler.response_serializer,
         )
 
 
-def _unary(behavior: Any, method: str) -> Any:
-    async def call(request: Any, context: Any) -> Any:
+def _unary(behavior: Any, read: Any, method: str) -> Any:
+    async def call(request: bytes, context: Any) -> Any:
         try:
-            return await behavior(request, context)
+            return await behavior(_message(read, request), context)
         except BaseException as error:  # noqa: BLE001
             await _abort(context, error, method)
 
     return call
 
 
-def _streaming(behavior: Any, method: str) -> Any:
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+def _streaming(behavior: Any, read: Any, method: str) -> Any:
+    async def call(request: bytes, context: Any) -> AsyncIterator[Any]:
         try:
-            async for response in behavior(request, context):
+            async for response in behavior(_message(read, request), context):
                 yield response
         except BaseException as error:  # noqa: BLE001
             await _abort(context, error, method)
 
     return call
+
+
+def _message(read: Any, request: bytes) -> Any:
+    try:
+        return read(request)
+    except DecodeError:
+        text = "is not a message of this method: malformed bytes, or text that is not UTF-8"
+        raise InvalidField([FieldViolation("request", text)]) from None
 
 
 async def _abort(context: Any, error: BaseException, method: str) -> None:

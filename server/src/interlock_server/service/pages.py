@@ -65,10 +65,10 @@ def timed_page(fields: Fields, size: int, token: str, scope: str) -> Page:
     match position_of(fields, token, scope):
         case []:
             return Page(size)
-        case [time, name]:
+        case [time, name] if name.isprintable():
             try:
                 return Page(size, datetime.fromisoformat(time).astimezone(UTC), name)
-            except ValueError:
+            except (ValueError, OverflowError):
                 pass
     fields.refuse("page_token", _FOREIGN)
     return Page(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -63,7 +64,7 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
             _check_filter(fields, request.filter)
         found = await requirements_list(self._database, request.filter, page)
         shown, token = timed_token(
-            found, page, scope, lambda one: (one.create_time.ToDatetime(), one.requirement_id)
+            found, page, scope, lambda one: (one.create_time.ToDatetime(UTC), one.requirement_id)
         )
         return v1.ListRequirementsResponse(requirements=shown, next_page_token=token)
 
@@ -74,7 +75,8 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
             fields.resolution("resolution", request.resolution)
             request_id = fields.request_id(request.request_id)
         asked = await self._get(request.resolution.requirement_id)
-        key = RequestKey("ResolveRequirement", "", request_id, digest_of(request.resolution))
+        digest = digest_of(request.resolution, str(request.hold_run))
+        key = RequestKey("ResolveRequirement", "", request_id, digest)
         await self._runtime.decide(
             Decision(
                 run_id=asked.run_id,
@@ -132,20 +134,21 @@ class _Inbox:
         if self._begins_with_pending:
             async for one in self._pending():
                 yield one
-        silence = 0.0
+        clock = asyncio.get_running_loop().time
+        spoken = clock()
         with self._runtime.hub.subscribe("") as subscription:
             while True:
                 if self._runtime.is_closing:
                     raise ServerShutdown
                 for one in await self._new():
-                    silence = 0.0
+                    spoken = clock()
                     yield one
-                wait = min(_POLL_SECONDS, heartbeat)
-                if not await subscription.wait(wait):
-                    silence += wait
-                if silence >= heartbeat:
-                    silence = 0.0
+                silence_left = heartbeat - (clock() - spoken)
+                if silence_left <= 0:
+                    spoken = clock()
                     yield None
+                else:
+                    await subscription.wait(min(_POLL_SECONDS, silence_left))
 
     async def _pending(self) -> AsyncIterator[v1.Requirement]:
         selected = v1.RequirementFilter()
@@ -193,6 +196,6 @@ def _time_of(fields: Fields, token: str, scope: str) -> datetime | None:
     for part in position_of(fields, token, scope, "resume_token"):
         try:
             return datetime.fromisoformat(part).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             fields.refuse("resume_token", "was not made by this method with this filter")
     return None

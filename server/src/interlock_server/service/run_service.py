@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC
 from typing import Any, TypeAlias
 
 import grpc
@@ -55,9 +56,12 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             run = self._new_run(fields, request.spec)
             key = _key(fields, "Run", request.request_id, request.spec)
             watch = _watch(fields, run.run_id, 0, request.stream_options)
-        run_id = await self._runtime.start_run(run, _version(request.spec), key)
-        async for response in self._streams.run(v1.RunStreamResponse, watch.of(run_id)):
-            yield response
+        with self._runtime.hub.subscribe(run.run_id, wants_live=watch.wants_live) as early:
+            run_id = await self._runtime.start_run(run, _version(request.spec), key)
+            subscription = early if run_id == run.run_id else None
+            stream = self._streams.run(v1.RunStreamResponse, watch.of(run_id), subscription)
+            async for response in stream:
+                yield response
 
     async def ContinueRun(
         self, request: v1.ContinueRunRequest, context: Context
@@ -74,10 +78,11 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             decision = _decision(fields, request)
             watch = _watch(fields, request.run_id, 0, request.stream_options)
-        before = await self._runtime.decide(decision)
-        stream = self._streams.run(v1.ContinueRunStreamResponse, watch.since(before))
-        async for response in stream:
-            yield response
+        with self._runtime.hub.subscribe(watch.run_id, wants_live=watch.wants_live) as early:
+            before = await self._runtime.decide(decision)
+            stream = self._streams.run(v1.ContinueRunStreamResponse, watch.since(before), early)
+            async for response in stream:
+                yield response
 
     async def WatchRun(
         self, request: v1.WatchRunRequest, context: Context
@@ -112,7 +117,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             _check_filter(fields, request.filter)
         runs = await runs_list(self._database, request.filter, page)
         shown, token = timed_token(
-            runs, page, scope, lambda one: (one.create_time.ToDatetime(), one.run_id)
+            runs, page, scope, lambda one: (one.create_time.ToDatetime(UTC), one.run_id)
         )
         await self._add_waiting(shown)
         return v1.ListRunsResponse(runs=shown, next_page_token=token)
@@ -145,7 +150,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             fields.name("run_id", request.run_id)
             fields.text("reason", request.reason, limits.note_characters_max)
-            key = _key(fields, "CancelRun", request.request_id, request.run_id)
+            key = _key(fields, "CancelRun", request.request_id, request.run_id, request.reason)
         await self._runtime.cancel_run(request.run_id, request.reason, "", key)
         return v1.CancelRunResponse(run=await self._full(request.run_id))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, TypeAlias
 
 import grpc
@@ -47,7 +48,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
             page = timed_page(fields, request.page_size, request.page_token, scope)
         found = await sessions_list(self._database, page)
         shown, token = timed_token(
-            found, page, scope, lambda one: (one.create_time.ToDatetime(), one.session_id)
+            found, page, scope, lambda one: (one.create_time.ToDatetime(UTC), one.session_id)
         )
         return v1.ListSessionsResponse(sessions=shown, next_page_token=token)
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from interlock import v1
 from interlock_server.errors import RunLimitExceeded
+from interlock_server.runtime.hub import Subscription
 from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.tail import Watch, tail
 from interlock_server.runtime.world import timestamp
@@ -40,11 +41,18 @@ class Streams:
         finally:
             self._open -= 1
 
-    async def run(self, response: type[Response], watch: Watch) -> AsyncIterator[Response]:
+    async def run(
+        self,
+        response: type[Response],
+        watch: Watch,
+        subscription: Subscription | None = None,
+    ) -> AsyncIterator[Response]:
         """Streams a run until it ends, or pauses if the watch says so."""
         runtime = self._runtime
         sent = watch.after
-        events = tail(runtime.database, runtime.hub, watch, lambda: runtime.is_closing)
+        events = tail(
+            runtime.database, runtime.hub, watch, lambda: runtime.is_closing, subscription
+        )
         with self.opened():
             async with aclosing(events) as batches:
                 async for batch in batches:

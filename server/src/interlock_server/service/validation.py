@@ -101,6 +101,13 @@ class Fields:
             self.refuse(path, "is negative")
         return seconds
 
+    def time(self, path: str, request: Message, field: str) -> None:
+        """A point in time that a calendar has; it may be unset."""
+        try:
+            getattr(request, field).ToDatetime()
+        except (ValueError, OverflowError):
+            self.refuse(path, "is not a time between the years 1 and 9999")
+
     def heartbeat(self, path: str, request: Message) -> float:
         """How long a stream may be silent."""
         field = path.rpartition(".")[2]

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Row, make_url
+import asyncpg
+from sqlalchemy import TextClause, make_url
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from interlock_server.errors import StoreUnavailable
 
+_LOST = (
+    OSError,
+    PoolTimeout,
+    OperationalError,
+    InterfaceError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What a database raises that cannot be reached, or goes away."""
+
+
+class Row(asyncpg.Record):  # type: ignore[misc]
+    """A row whose columns are attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
 
 class Database:
     """One PostgreSQL database.
 
-    Single statements commit by themselves; `transaction` is for what needs more
-    than one.
+    Single statements commit by themselves and go straight to the driver, which
+    takes a third of the time; `transaction` is for what needs more than one.
 
     Args:
         url: `postgresql://user:password@host:port/name`.
@@ -27,7 +50,7 @@ class Database:
 
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = make_url(url).set(drivername="postgresql+asyncpg")
-        self._transactional = create_async_engine(
+        self._engine = create_async_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=0,
@@ -35,19 +58,20 @@ class Database:
             # Transactions end before their connection returns; a reset would be one more trip.
             pool_reset_on_return=None,
         )
-        self._autocommit = self._transactional.execution_options(isolation_level="AUTOCOMMIT")
 
     async def fetch(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[Row[Any]]:
+        self, statement: TextClause, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
         """Runs one statement, committed, and gives its rows.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        async with _reachable(), self._autocommit.connect() as connection:
-            result = await connection.execute(statement, parameters)
-            return result.fetchall() if result.returns_rows else ()
+        sql, names = _compiled(statement)
+        values = [(parameters or {})[name] for name in names]
+        async with _reachable(), self._driver() as driver:
+            rows: Sequence[Any] = await driver.fetch(sql, *values, record_class=Row)
+            return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -56,19 +80,38 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        async with _reachable(), self._transactional.begin() as connection:
+        async with _reachable(), self._engine.begin() as connection:
             yield connection
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._transactional.dispose()
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Any]:
+        """The driver's own connection, from the pool; one that is broken does not go back."""
+        pooled = await self._engine.raw_connection()
+        try:
+            yield pooled.driver_connection
+        except (*_LOST, asyncio.CancelledError):
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+@cache
+def _compiled(statement: TextClause) -> tuple[str, Sequence[str]]:
+    """A statement as the driver takes it: its text, and its parameters in order."""
+    compiled = statement.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), tuple(compiled.positiontup or ())
 
 
 @asynccontextmanager
 async def _reachable() -> AsyncIterator[None]:
     try:
         yield
-    except (OSError, PoolTimeout, OperationalError, InterfaceError) as error:
+    except _LOST as error:
         raise StoreUnavailable from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock import v1
 from interlock_server.store.database import Database
@@ -50,6 +51,13 @@ async def definition_add(database: Database, workflow: v1.Workflow, now: datetim
 async def definition_get(database: Database, digest: bytes) -> v1.Workflow | None:
     """A definition by its content."""
     return _one(await database.fetch(_GET, {"digest": digest}))
+
+
+async def definition_read(connection: AsyncConnection, digest: bytes) -> v1.Workflow:
+    """The definition of a run, within a transaction: on its connection, not on one more."""
+    workflow = _one((await connection.execute(_GET, {"digest": digest})).fetchall())
+    assert workflow is not None, "a run's definition is kept with it"
+    return workflow
 
 
 async def definition_find(database: Database, workflow_id: str, version: int) -> v1.Workflow | None:

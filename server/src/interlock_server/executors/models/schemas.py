@@ -55,11 +55,13 @@ class ToolSchema:
         required = [name for name in schema.pop("required", ()) if name not in without]
         return {**schema, "required": required} if required else schema
 
-    def validate(self, args: Any) -> dict[str, Any]:
+    def validate(self, args: Any, *, strict: bool = False) -> dict[str, Any]:
         """Checks JSON values and converts them to what the parameters are annotated with.
 
         Args:
             args: a value as `json.loads` gives it.
+            strict: take no text for a number, and nothing else that the JSON
+                Schema does not allow. Models are forgiven such slips.
 
         Returns:
             All parameters by name, with their defaults where nothing is given.
@@ -70,7 +72,8 @@ class ToolSchema:
         # Through JSON text, because only there does pydantic take JSON's types for all of
         # Python's: a text for a strict date, an array for a strict tuple.
         text = json.dumps(args)
-        validated: dict[str, Any] = _checked(self._validator.validate_json, text, args)
+        validate = functools.partial(self._validator.validate_json, strict=strict or None)
+        validated: dict[str, Any] = _checked(validate, text, args)
         smuggled = sorted(self._hidden & validated.keys())
         if smuggled:
             raise ArgumentErrors((name, "Unexpected argument") for name in smuggled)

@@ -1,0 +1,106 @@
+"""What waits, shown so that somebody can decide by it: every argument, in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from interlock_server.cli.screen import Screen
+from interlock_server.cli.service import answers_to
+from interlock_server.cli.text import as_json, as_text, safe
+from interlock_server.cli.times import moment
+
+if TYPE_CHECKING:
+    from interlock import Requirement, UserInputField
+
+NEEDS = {
+    "CONFIRMATION": "approval",
+    "USER_INPUT": "values",
+    "EXTERNAL_EXECUTION": "a result",
+    "IN_DOUBT": "a decision: it may have happened",
+}
+"""What each kind of requirement waits for."""
+
+_LINE_MAX = 100
+
+
+def show_waiting(screen: Screen, requirements: Sequence[Requirement]) -> None:
+    """Shows requirements with the commands that answer them."""
+    for requirement in requirements:
+        show_requirement(screen, requirement)
+        show_commands(screen, requirement)
+        screen.print("")
+
+
+def show_commands(screen: Screen, requirement: Requirement) -> None:
+    """Shows the commands that answer a requirement."""
+    for one in answers_to(requirement.kind, requirement.id, screen):
+        screen.command(one, indent=4)
+
+
+def show_requirement(screen: Screen, requirement: Requirement) -> None:
+    """Shows one requirement: what it is about, who asks, and every argument."""
+    what = safe(requirement.tool_execution.tool_name or requirement.step_name)
+    mark = "● " if screen.is_fancy else "* "
+    screen.print(
+        Text.assemble((mark, "yellow"), (what, "bold"), f" waits for {needs(requirement)}")
+    )
+    place = f"{safe(requirement.workflow_id)}, step {safe('/'.join(requirement.step_path))}"
+    facts = {
+        "id": safe(requirement.id),
+        "run": f"{safe(requirement.run_id)} of {place}",
+        "asks": who_asks(requirement),
+        "since": moment(requirement.created_at),
+        "says": safe(requirement.prompt),
+    }
+    for name, fact in facts.items():
+        if fact:
+            screen.print(Text.assemble((f"{name:<7}", "dim"), fact), indent=4)
+    show_args(screen, requirement.tool_execution.tool_args)
+    for field in requirement.user_input_schema:
+        _show_field(screen, field)
+
+
+def show_args(screen: Screen, args: Mapping[str, Any]) -> None:
+    """Shows the arguments of a call, each in full."""
+    if not args:
+        screen.print(Text("no arguments", style="dim"), indent=4)
+    for name, value in args.items():
+        label = Text.assemble((safe(name), "bold"), (" = ", "dim"))
+        brief = as_json(value)
+        has_lines = isinstance(value, str) and "\n" in value
+        if cell_len(label.plain + brief) <= min(_LINE_MAX, screen.out.width - 4) and not has_lines:
+            screen.print(label.append(brief), indent=4)
+        else:
+            kind = "text" if isinstance(value, str) else "JSON"
+            label.append(f"{kind}, {len(as_text(value)):,} characters", style="dim")
+            screen.print(label, indent=4)
+            screen.block(as_text(value), indent=6)
+
+
+def needs(requirement: Requirement) -> str:
+    """What a requirement waits for, in a few words."""
+    return NEEDS.get(requirement.kind, safe(requirement.kind.lower().replace("_", " ")))
+
+
+def who_asks(requirement: Requirement) -> str:
+    """The executor that asks, down to the member of a team that made the call."""
+    kind = f" ({requirement.executor_type})" if requirement.executor_type else ""
+    names = [f"{safe(requirement.executor_name)}{kind}", *map(safe, requirement.member_path)]
+    return " > ".join(names)
+
+
+def _show_field(screen: Screen, field: UserInputField) -> None:
+    is_needed = "required" if field.required else "optional"
+    line = Text.assemble(
+        ("fill in ", "dim"),
+        (safe(field.name), "bold yellow"),
+        (f" ({field.field_type}, {is_needed}) ", "dim"),
+        safe(field.description),
+    )
+    if field.allowed_values:
+        line.append(f" one of {', '.join(map(as_json, field.allowed_values))}")
+    screen.print(line, indent=4)

@@ -1,0 +1,29 @@
+"""Fixtures of the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from interlock_server.executors import tools
+from interlock_server.executors.models import ToolSchema
+
+
+@pytest.fixture(autouse=True)
+def _schemas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds have thousands of tools and three signatures; reading those is most of a build."""
+    read = tools.tool_schema
+    known: dict[CodeType, ToolSchema] = {}
+
+    def read_once(
+        function: Callable[..., Any], hidden: Collection[str] = frozenset()
+    ) -> ToolSchema:
+        code = function.__code__
+        if code not in known:
+            known[code] = read(function, hidden)
+        return known[code]
+
+    monkeypatch.setattr(tools, "tool_schema", read_once)

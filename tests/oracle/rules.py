@@ -1,0 +1,92 @@
+"""Rules that hold in every run, however it was played: each returns nothing or raises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tests.oracle.watching import Log
+
+from interlock import v1
+from interlock_server import jsontext
+from interlock_server.authoring.conversation import Message, ModelTurn, ToolResults
+from interlock_server.engine.gates import Go, verdict
+from interlock_server.store.records import Answer, Memory
+
+_CALL_OF_GATE = re.compile(r"(.*:turn\d+):call\d+(?=:gate$)")
+
+
+def check_rules(memory: Memory, log: Log) -> None:
+    """What must be true of a run that has ended, by what is stored and by what happened."""
+    questions = {one.key: one.requirement for one in memory.answers}
+    ids = [one.requirement_id for one in questions.values()]
+    assert len(set(ids)) == len(memory.answers), "requirement ids are unique"
+    _check_asked(memory, questions)
+    for key, question in questions.items():
+        _check_outcome(key.removesuffix(":gate"), question, log)
+        _check_order(key, questions, log)
+    _check_performed_once(log)
+    for messages in log.told:
+        check_conversation(messages)
+
+
+def _check_asked(memory: Memory, questions: dict[str, v1.Requirement]) -> None:
+    """Each gated call of each response was asked about, once, and nothing else was."""
+    gates: list[tuple[str, int]] = []
+    for entry in memory.entries:
+        if not entry.key.endswith(":model") or not entry.value:
+            continue
+        for number, call in enumerate(jsontext.loads(entry.value).get("value", _NONE)["checked"], 1):
+            if call["gate"]:
+                key = f"{entry.key.removesuffix(':model')}:call{number}:gate"
+                gates.append((key, call["gate"]))
+    assert sorted(gates) == sorted((key, one.kind) for key, one in questions.items())
+
+
+_NONE: dict[str, Any] = {"checked": []}
+
+
+def _check_outcome(key: str, question: v1.Requirement, log: Log) -> None:
+    """An approved call runs once at most, with what was approved; another never runs."""
+    assert question.state == v1.REQUIREMENT_STATE_RESOLVED, f"{key} was never answered"
+    match verdict(question, question.resolution):
+        case Go(args_json):
+            given = log.arguments.get(key, {})
+            expected = jsontext.loads(args_json)
+            assert not given or expected.items() <= given.items(), f"{key} ran with {given}"
+        case _:
+            assert key not in log.timeline, f"{key} ran without a yes"
+
+
+def _check_order(key: str, questions: dict[str, v1.Requirement], log: Log) -> None:
+    """Nothing gated runs before every gated call of its response is decided."""
+    performed = log.timeline.get(key.removesuffix(":gate"))
+    if performed is None:
+        return
+    turn = _turn_of(key)
+    for other in questions:
+        if _turn_of(other) == turn:
+            assert log.timeline[other] < performed, f"{key} ran before {other} was decided"
+
+
+def _turn_of(gate: str) -> str:
+    match = _CALL_OF_GATE.match(gate)
+    assert match, f"{gate} is not the key of a gate"
+    return match[1]
+
+
+def _check_performed_once(log: Log) -> None:
+    assert len(set(log.performed)) == len(log.performed), "an effect was performed twice"
+
+
+def check_conversation(messages: Sequence[Message]) -> None:
+    """Each call of each turn has one answer, in call order, right after the turn."""
+    for message, following in zip(messages, [*messages[1:], None], strict=True):
+        if isinstance(message, ModelTurn) and message.tool_calls:
+            assert isinstance(following, ToolResults), "calls without their results"
+            asked = [(one.tool_call_id, one.tool_name) for one in message.tool_calls]
+            told = [(one.tool_call_id, one.tool_name) for one in following.results]
+            assert asked == told
+        elif isinstance(following, ToolResults):
+            raise AssertionError("results of no calls")

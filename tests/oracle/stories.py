@@ -1,0 +1,100 @@
+"""Stories: all that can be seen of a run, in a form in which two runs can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from google.protobuf.message import Message
+from tests.oracle.watching import Happening, Log, arranged, forks_of
+from tests.oracle.worlds import is_gated
+from tests.support.memory import End
+
+from interlock import v1
+from interlock_server import jsontext
+
+OF_PAUSES = frozenset(
+    {
+        "step_executor_paused",
+        "step_executor_continued",
+        "workflow_paused",
+        "workflow_continued",
+        "requirement_resolved",
+    }
+)
+_OF_RUNS = frozenset({"workflow_started", "workflow_completed", "workflow_failed"})
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run that has ended. Two runs are equal when their stories are."""
+
+    end: Any
+    effects: Any
+    events: Any
+    results: Any
+    session: Any
+
+
+def story(
+    end: End, log: Log, events: Iterable[tuple[str, v1.RunEvent]], session: Mapping[str, Any]
+) -> Story:
+    """What is told of a run; `events` come in their order, with their keys."""
+    told = [(key, event) for key, event in events if kind_of(event) not in OF_PAUSES | _OF_RUNS]
+    return Story(
+        end=_end(end),
+        effects=arranged(log.happenings),
+        events=arranged(_happening(key, event) for key, event in told),
+        results=sorted(str(one) for _, event in told if (one := _result(event))),
+        session=dict(session),
+    )
+
+
+def kind_of(event: v1.RunEvent) -> str:
+    """What happened, as the contract names it."""
+    return event.WhichOneof("event") or ""
+
+
+def differences(one: Story, other: Story) -> list[str]:
+    """Where two stories part."""
+    found = []
+    for part in fields(Story):
+        first, second = getattr(one, part.name), getattr(other, part.name)
+        if first != second:
+            found.append(f"{part.name}: {_parting(first, second)}")
+    return found
+
+
+def _parting(one: Any, other: Any) -> str:
+    """The first items of two lists that differ."""
+    if not isinstance(one, list):
+        return f"{one!r} became {other!r}"
+    at = next(
+        at for at in range(len(one) + len(other)) if one[at : at + 1] != other[at : at + 1]
+    )
+    return f"after {at} equal ones, {one[at : at + 2]!r} became {other[at : at + 2]!r}"
+
+
+def _end(end: End) -> tuple[str, str, str]:
+    output = jsontext.dumps(end.output.content) if end.output else ""
+    return output, str(end.error or ""), str(end.usage)
+
+
+def _happening(key: str, event: v1.RunEvent) -> Happening:
+    bare = v1.RunEvent()
+    bare.CopyFrom(event)
+    for name in ("run_id", "sequence", "event_time"):
+        bare.ClearField(name)  # type: ignore[arg-type]
+    return Happening(key, forks_of(key, in_order=is_gated(_tool_of(event))), str(bare))
+
+
+def _tool_of(event: v1.RunEvent) -> str:
+    called = event.tool_call_started.tool_execution or event.tool_call_completed.tool_execution
+    return called.tool_name
+
+
+def _result(event: v1.RunEvent) -> v1.StepResult | None:
+    happened: Message = getattr(event, kind_of(event))
+    result = getattr(happened, "result", None)
+    return result if isinstance(result, v1.StepResult) and happened.HasField("result") else None
