@@ -37,9 +37,9 @@ def postgres_url() -> Iterator[str]:
 
 async def _prepared(folder: Path) -> str:
     url = await embedded_start(folder)
-    await _execute(url, "ALTER SYSTEM SET fsync = off")  # It shall outlive us only as a process.
-    await _execute(url, "SELECT pg_reload_conf()")
-    await _execute(url, f'CREATE DATABASE "{_TEMPLATE}"')
+    await execute(url, "ALTER SYSTEM SET fsync = off")  # It shall outlive us only as a process.
+    await execute(url, "SELECT pg_reload_conf()")
+    await execute(url, f'CREATE DATABASE "{_TEMPLATE}"')
     template = Database(database_on(url, _TEMPLATE))
     await schema_upgrade(template)
     await template.close()
@@ -50,7 +50,7 @@ async def _prepared(folder: Path) -> str:
 async def database_url(postgres_url: str) -> str:
     """A fresh, migrated database."""
     name = f"test_{next(_numbers)}"
-    await _execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+    await execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
     return database_on(postgres_url, name)
 
 
@@ -67,7 +67,7 @@ def database_on(url: str, name: str) -> str:
     return url.replace("/postgres?", f"/{name}?")
 
 
-async def _execute(url: str, statement: str) -> None:
+async def execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)

@@ -66,7 +66,9 @@ async def session_merge(
     connection: AsyncConnection, run_id: str, progress: Progress, now: datetime
 ) -> None:
     """Carries a run's changes over into the state of its session, entry by entry."""
-    row = (await connection.execute(_LOCK_OF_RUN, {"run_id": run_id})).one()
+    row = (await connection.execute(_LOCK_OF_RUN, {"run_id": run_id})).fetchone()
+    if row is None:
+        return  # The run is gone, which its commit will find.
     state = {**jsontext.loads(row.state), **progress.session_changes}
     for name in progress.session_removals:
         state.pop(name, None)

@@ -1,0 +1,30 @@
+"""Rows to begin with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from interlock import v1
+from interlock_server.store.database import Database
+from interlock_server.store.definitions import definition_add, digest_of
+from interlock_server.store.records import Lease, Owner, RequestKey
+from interlock_server.store.runs import run_create
+
+OWNER = Owner("me", timedelta(seconds=10))
+OTHER = Owner("other", timedelta(seconds=10))
+WORKFLOW = v1.Workflow(workflow_id="W")
+
+
+def now(seconds: float = 0) -> datetime:
+    """A time, and times after it."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+async def a_run(database: Database, run_id: str, session_id: str = "s") -> Lease:
+    """A run that `OWNER` holds, with its first event."""
+    await definition_add(database, WORKFLOW, now())
+    run = v1.Run(run_id=run_id, workflow_id="W", session_id=session_id)
+    started = v1.RunEvent(run_id=run_id, workflow_started=v1.WorkflowStarted(workflow_id="W"))
+    request = RequestKey("Run", "", "", b"")
+    await run_create(database, run, digest_of(WORKFLOW), [started], request, OWNER, now())
+    return Lease(run_id, OWNER.name, 1)

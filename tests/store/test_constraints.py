@@ -1,0 +1,64 @@
+"""What the database itself refuses, whatever the code above it does."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from tests.store.rows import OWNER, a_run, now
+
+from interlock_server.store.database import Database
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("state = 3, pause_kind = 1, owner = NULL, lease_until = NULL", "paused_runs_wait"),
+        ("state = 3, owner = NULL, lease_until = NULL, is_ready = true", "paused_runs_say_why"),
+        ("pause_kind = 1", "paused_runs_say_why"),
+        ("state = 4, owner = NULL, lease_until = NULL", "ended_runs_have_an_end"),
+        ("end_time = now()", "ended_runs_have_an_end"),
+        ("state = 4, end_time = now()", "only_running_runs_are_owned"),
+        ("lease_until = NULL", "an_owner_has_a_lease"),
+        ("owner = NULL", "an_owner_has_a_lease"),
+        ("open_requirements = -1", "open_requirements_are_counted"),
+        (
+            "state = 4, end_time = now(), owner = NULL, lease_until = NULL, open_requirements = 1",
+            "ended_runs_wait_for_nothing",
+        ),
+    ],
+)
+async def test_a_run_that_contradicts_itself_is_refused(
+    database: Database, change: str, constraint: str
+) -> None:
+    await a_run(database, "r")
+    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+        await database.fetch(text(f"UPDATE runs SET {change} WHERE run_id = 'r'"))  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        "INSERT INTO events VALUES ('r', 1, 10, NULL, '')",
+        "INSERT INTO events VALUES ('r', 2, 20, 'once', ''), ('r', 3, 20, 'once', '')",
+        "INSERT INTO journal VALUES ('r', 'key', 1, ''), ('r', 'key', 2, '')",
+        "INSERT INTO journal VALUES ('r', 'one', 1, ''), ('r', 'two', 1, '')",
+    ],
+)
+async def test_nothing_is_stored_twice(database: Database, insert: str) -> None:
+    await a_run(database, "r")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await database.fetch(text(insert))
+
+
+async def test_an_event_before_the_first_is_refused(database: Database) -> None:
+    await a_run(database, "r")
+    with pytest.raises(asyncpg.CheckViolationError, match="sequences_begin_at_one"):
+        await database.fetch(text("INSERT INTO events VALUES ('r', 0, 10, NULL, '')"))
+
+
+async def test_a_run_has_one_owner(database: Database) -> None:
+    await a_run(database, "r")
+    [row] = await database.fetch(text("SELECT owner, epoch, lease_until FROM runs"))
+    assert (row.owner, row.epoch) == (OWNER.name, 1)
+    assert row.lease_until == now() + OWNER.lease
