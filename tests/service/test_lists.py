@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from tests.support.service import Served, confirm, open_requirements, reject, served
 from tests.support.workbench import Ledger, agent_app, app_of, get, only, start
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from interlock import v1
 from interlock_server import Agent, Interlock, ScriptedModel, Step, Workflow, call
 
@@ -300,7 +300,6 @@ async def test_requirements_are_selected(database_url: str) -> None:
             response = await service.requirements.ListRequirements(request)
             return [one.requirement_id for one in response.requirements]
 
-        # What was asked at the same time comes in the order of its random ids.
         mine = [one.requirement_id for one in open_requirements(run)]
         theirs = [one.requirement_id for one in open_requirements(other)]
         assert await found() == [*sorted(mine), *sorted(theirs)]

@@ -40,10 +40,11 @@ def event(key: str | None = None) -> NewEvent:
     return NewEvent(v1.RunEvent(run_id="r", step_started=v1.StepStarted(attempt=1)), key)
 
 
-def question(name: str = "q") -> Question:
+def question(name: str = "q", seconds: float = 0) -> Question:
     requirement = v1.Requirement(
         requirement_id=name, kind=v1.REQUIREMENT_KIND_CONFIRMATION, executor_run_id="step@1"
     )
+    requirement.create_time.FromDatetime(now(seconds))
     return Question(name, 1, requirement)
 
 
@@ -187,7 +188,7 @@ async def test_servers_that_start_at_once_agree_on_versions(database: Database) 
 async def test_the_inbox_of_many_runs_is_one_page_after_another(database: Database) -> None:
     for number in range(3):
         lease = await a_run(database, f"r{number}")
-        progress = Progress(questions=[question(f"q{number}")])
+        progress = Progress(questions=[question(f"q{number}", number)])
         await run_commit(database, lease, progress, PAUSE, now(number))
     everything = v1.RequirementFilter()
     first = await requirements_list(database, everything, Page(2))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from interlock import v1
 from interlock_server import jsontext, limits
-from interlock_server.engine.gates import ACCEPTED
+from interlock_server.engine.gates import ACCEPTED, with_values
 from interlock_server.errors import (
     EtagMismatch,
     ExecutorNotFound,
@@ -149,10 +149,19 @@ def _checked_values(
         raise ExecutorNotFound(requirement.run_id, f"{tool.agent_name}.{tool.tool_name}")
     if violations:
         raise InvalidField(
-            [FieldViolation(f"{path}.{one.field}", one.description) for one in violations]
+            [
+                FieldViolation(f"{path}.{one.field}" if one.field else path, one.description)
+                for one in violations
+            ]
         )
     fixed = {one.name for one in requirement.user_input_schema if one.read_only}
-    return jsontext.dumps({name: value for name, value in values.items() if name not in fixed})
+    values_json = jsontext.dumps({name: one for name, one in values.items() if name not in fixed})
+    try:
+        with_values(requirement.tool_execution.tool_args_json, values_json)
+    except jsontext.JsonError as error:
+        text = f"makes arguments, together with those of the agent, whose JSON {error}"
+        raise invalid(path, text) from None
+    return values_json
 
 
 def _check_result(result: v1.ExternalResult, field: str) -> None:

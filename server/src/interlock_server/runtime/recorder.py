@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from interlock import v1
@@ -56,11 +56,11 @@ class Recorder:
         self._last_sequence = self._run.last_sequence
         self._rounds = _Rounds(memory)
         self._state = {
-            name: jsontext.dumps(value)
-            for name, value in jsontext.loads(memory.row.session_state).items()
+            name: jsontext.dumps(value, bounded=False)
+            for name, value in jsontext.loads(memory.row.session_state, bounded=False).items()
         }
         for entry in memory.entries:
-            self._apply_changes(jsontext.loads(entry.value) if entry.value else {})
+            self._apply_changes(_read(entry.value) if entry.value else {})
         self._events: list[NewEvent] = []
         self._entries: list[Entry] = []
         self._questions: list[Question] = []
@@ -77,13 +77,13 @@ class Recorder:
     async def call(self, key: Key, effect: Effect) -> Any:
         """The recorded result of `key`; else performs the effect and records it."""
         if (value := self._values.get(key)) is not None:
-            return _replayed(jsontext.loads(value))
+            return _replayed(_read(value))
         if effect.doubt is None:
             self._check_stop()
             record = await self._perform(key, effect)
         else:
             record = await self._perform_once(key, effect.doubt, effect)
-        self._record(key, jsontext.dumps(record))
+        self._record(key, jsontext.dumps(record, bounded=False))
         self._apply_changes(record)
         return _replayed(record)
 
@@ -143,7 +143,7 @@ class Recorder:
             return self._take() or Progress()
 
     def committed(self, last_sequence: int, event_count: int) -> None:
-        """What was taken is stored, as the newest events of the run: shows the text between them."""
+        """What was taken is stored, as the newest events of the run; shows the text between."""
         first = last_sequence - event_count
         for position, event in self._live_taken:
             self._show(event, first + position)
@@ -156,7 +156,7 @@ class Recorder:
 
     async def _perform(self, key: Key, effect: Effect) -> dict[str, Any]:
         """Performs an effect, and gives its record: value or error, and changed state."""
-        state = {name: jsontext.loads(text) for name, text in self._state.items()}
+        state = {name: _read(text) for name, text in self._state.items()}
         run = RunContext(
             run_id=self._run.run_id,
             session_id=self._run.session_id,
@@ -171,7 +171,7 @@ class Recorder:
         try:
             try:
                 value = await effect.perform(Performance(run, self._publish, is_watched))
-                record = {"value": jsontext.loads(jsontext.dumps(value))}
+                record = {"value": _as_stored(value)}
             except jsontext.JsonError as error:
                 raise EffectFailed("RESULT_NOT_JSON", f"the result {error}") from error
             return {**record, **_changes(before, state)}
@@ -199,7 +199,7 @@ class Recorder:
                     supplied = outcome(answer.external_result)
                     if supplied.error_message:
                         return {"error": ["TOOL_FAILED", supplied.error_message]}
-                    return {"value": jsontext.loads(supplied.result_json)}
+                    return {"value": _read(supplied.result_json)}
                 case _:
                     note = answer.fail.message or answer.reject.note
                     text = note or "The call was interrupted, and may have happened."
@@ -227,7 +227,7 @@ class Recorder:
 
     def _apply_changes(self, record: dict[str, Any]) -> None:
         for name, value in record.get("set", {}).items():
-            self._state[name] = jsontext.dumps(value)
+            self._state[name] = jsontext.dumps(value, bounded=False)
         for name in record.get("removed", ()):
             self._state.pop(name, None)
 
@@ -242,8 +242,10 @@ class Recorder:
         requirement.session_id = self._run.session_id
         requirement.state = v1.REQUIREMENT_STATE_PENDING
         requirement.etag = "1"
-        requirement.create_time.CopyFrom(timestamp(self._world.now()))
         self._asked[key] = requirement
+        # Questions of one moment keep their order wherever they are listed by time.
+        time = self._world.now() + timedelta(microseconds=len(self._asked))
+        requirement.create_time.CopyFrom(timestamp(time))
         self._rounds.asked(requirement, len(self._asked))
         self._rounds.opens(requirement)
         self._questions.append(Question(key, len(self._asked), requirement))
@@ -285,7 +287,7 @@ class Recorder:
         changes: dict[str, object] = {}
         removals: list[str] = []
         for entry in self._entries:
-            record = jsontext.loads(entry.value) if entry.value else {}
+            record = _read(entry.value) if entry.value else {}
             for name, value in record.get("set", {}).items():
                 changes[name] = value
                 removals = [one for one in removals if one != name]
@@ -371,6 +373,18 @@ class _Rounds:
         return Key(step).part(f"round{position}")
 
 
+def _read(text: str) -> Any:
+    return jsontext.loads(text, bounded=False)
+
+
+def _as_stored(value: Any) -> Any:
+    """A value as it will be read from its record."""
+    text = jsontext.dumps(value, bounded=False)
+    if len(text) > limits.record_characters_max:
+        raise jsontext.JsonError(f"is longer than {limits.record_characters_max:,} characters")
+    return _read(text)
+
+
 def _replayed(record: dict[str, Any]) -> Any:
     if error := record.get("error"):
         raise EffectFailed(*error)
@@ -383,9 +397,16 @@ def _changes(before: dict[str, str], state: dict[str, Any]) -> dict[str, Any]:
         after = {str(name): jsontext.dumps(value) for name, value in state.items()}
     except jsontext.JsonError as error:
         raise EffectFailed("SESSION_STATE_NOT_JSON", f"the session state {error}") from error
+    if _size(before) < _size(after) > limits.json_characters_max:
+        text = f"the session state is longer than {limits.json_characters_max:,} characters"
+        raise EffectFailed("SESSION_STATE_NOT_JSON", text)
     changed = {name: state[name] for name in after if after[name] != before.get(name)}
     removed = [name for name in before if name not in after]
     return {**({"set": changed} if changed else {}), **({"removed": removed} if removed else {})}
+
+
+def _size(state: dict[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in state.items())
 
 
 def _changes_or_nothing(before: dict[str, str], state: dict[str, Any]) -> dict[str, Any]:

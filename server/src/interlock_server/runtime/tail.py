@@ -86,21 +86,21 @@ async def tail(
         else hub.subscribe(watch.run_id, wants_live=watch.wants_live)
     ) as subscription:
         after = watch.after
-        live: deque[v1.RunEvent] = deque()
+        order = _Order()
         tip = await _tip(database, watch.run_id)
         if after > tip.last_sequence:
             raise SequenceOutOfRange(tip.last_sequence)
         while True:
-            live.extend(subscription.live())
+            order.heard(subscription.live())
             while after < tip.last_sequence:
-                batch = await events_after(
-                    database, watch.run_id, after, limits.stream_batch_events_max
-                )
+                # Not past the tip: live text that belongs before later events may still come.
+                count = min(limits.stream_batch_events_max, tip.last_sequence - after)
+                batch = await events_after(database, watch.run_id, after, count)
                 if not batch:
                     raise RunNotFound(watch.run_id)
                 after, spoken = batch[-1].sequence, clock()
-                yield _interleaved(batch, live)
-            if shown := _due(live, after):
+                yield order.with_live(batch)
+            if shown := order.live_after(after):
                 spoken = clock()
                 yield shown
             if tip.state in ends:
@@ -116,23 +116,38 @@ async def tail(
             tip = await _tip(database, watch.run_id)
 
 
-def _interleaved(
-    stored: Sequence[v1.RunEvent], live: deque[v1.RunEvent]
-) -> list[v1.RunEvent]:
-    """Stored events, and between them the live text that came before each."""
-    events = []
-    for event in stored:
-        events += _due(live, event.sequence - 1)
-        events.append(event)
-    return events
+class _Order:
+    """Puts live text between the stored events, where it was spoken.
 
+    Text that comes too late, when something newer of its step was shown, is
+    dropped: the result of the step holds all of it.
+    """
 
-def _due(live: deque[v1.RunEvent], sequence: int) -> list[v1.RunEvent]:
-    """Takes out the live text that came before the stored event after `sequence`."""
-    due = []
-    while live and live[0].sequence <= sequence:
-        due.append(live.popleft())
-    return due
+    def __init__(self) -> None:
+        self._live: deque[v1.RunEvent] = deque()
+        self._shown: dict[str, int] = {}
+
+    def heard(self, live: Sequence[v1.RunEvent]) -> None:
+        """Takes in live text as it has come."""
+        self._live.extend(live)
+
+    def with_live(self, stored: Sequence[v1.RunEvent]) -> list[v1.RunEvent]:
+        """Stored events, and between them the text that came before each."""
+        events: list[v1.RunEvent] = []
+        for event in stored:
+            events += self.live_after(event.sequence - 1)
+            events.append(event)
+            self._shown[event.step.step_id] = event.sequence
+        return events
+
+    def live_after(self, sequence: int) -> list[v1.RunEvent]:
+        """Takes out the text that was spoken before the stored event after `sequence`."""
+        due = []
+        while self._live and self._live[0].sequence <= sequence:
+            event = self._live.popleft()
+            if self._shown.get(event.step.step_id, 0) <= event.sequence:
+                due.append(event)
+        return due
 
 
 async def settle(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import LargeBinary, SmallInteger, Text
 
 from interlock import v1
+from interlock_server import limits
 from interlock_server.store.database import Database
 
 _KINDS = {field.name: field for field in v1.RunEvent.DESCRIPTOR.oneofs_by_name["event"].fields}
@@ -30,8 +31,14 @@ EVENT_PARAMETERS = (
 """The typed parameters of every statement that appends events."""
 
 _AFTER = text("""
-    SELECT sequence, body FROM events
-    WHERE run_id = :run_id AND sequence > :after ORDER BY sequence LIMIT :limit
+    SELECT sequence, body FROM (
+        SELECT sequence, body, sum(octet_length(body)) OVER (ORDER BY sequence) AS bytes
+        FROM (
+            SELECT sequence, body FROM events
+            WHERE run_id = :run_id AND sequence > :after ORDER BY sequence LIMIT :limit
+        ) AS page
+    ) AS measured
+    WHERE bytes - octet_length(body) < :bytes ORDER BY sequence
 """)
 _RESULTS = text("""
     SELECT kind, body FROM events
@@ -52,8 +59,13 @@ def event_arrays(events: Sequence[v1.RunEvent], keys: Sequence[str | None]) -> d
 async def events_after(
     database: Database, run_id: str, after: int, limit: int
 ) -> list[v1.RunEvent]:
-    """Stored events after a sequence, oldest first."""
-    parameters = {"run_id": run_id, "after": after, "limit": limit}
+    """Stored events after a sequence, oldest first: as many as go into one message."""
+    parameters = {
+        "run_id": run_id,
+        "after": after,
+        "limit": limit,
+        "bytes": limits.events_bytes_max,
+    }
     events = []
     for row in await database.fetch(_AFTER, parameters):
         event = v1.RunEvent.FromString(row.body)

@@ -97,10 +97,10 @@ _COMMIT = text("""
             session_id, kind, tool_name, state, body, version, create_time, update_time)
         SELECT question.id, moved.run_id, question.key, question.position, question.step_key,
             moved.workflow_id, moved.session_id, question.kind, question.tool_name, 1,
-            question.body, 1, :now, :now
+            question.body, 1, question.create_time, :now
         FROM moved, unnest(:ids, :question_keys, :question_positions, :step_keys,
-                :requirement_kinds, :tool_names, :question_bodies)
-            AS question (id, key, position, step_key, kind, tool_name, body)
+                :requirement_kinds, :tool_names, :question_bodies, :create_times)
+            AS question (id, key, position, step_key, kind, tool_name, body, create_time)
     )
     SELECT last_sequence, cancel_requested FROM moved
 """).bindparams(
@@ -118,6 +118,7 @@ _COMMIT = text("""
     bindparam("requirement_kinds", type_=ARRAY(SmallInteger)),
     bindparam("tool_names", type_=ARRAY(Text)),
     bindparam("question_bodies", type_=ARRAY(LargeBinary)),
+    bindparam("create_times", type_=ARRAY(DateTime(timezone=True))),
 )
 
 _CLAIM = text("""
@@ -379,6 +380,7 @@ def _commit_parameters(
         "requirement_kinds": [one.kind for one in asked],
         "tool_names": [one.tool_execution.tool_name.replace("\0", "") for one in asked],
         "question_bodies": [one.SerializeToString() for one in asked],
+        "create_times": [one.create_time.ToDatetime(UTC) for one in asked],
     }
 
 

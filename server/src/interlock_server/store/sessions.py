@@ -69,17 +69,19 @@ async def session_merge(
     row = (await connection.execute(_LOCK_OF_RUN, {"run_id": run_id})).fetchone()
     if row is None:
         return  # The run is gone, which its commit will find.
-    state = {**jsontext.loads(row.state), **progress.session_changes}
+    # Runs that change a session side by side may fill it beyond what one of them may; it is not
+    # for this commit to refuse what has happened.
+    state = {**jsontext.loads(row.state, bounded=False), **progress.session_changes}
     for name in progress.session_removals:
         state.pop(name, None)
-    parameters = {"session_id": row.session_id, "state": jsontext.dumps(state), "now": now}
+    parameters = {"session_id": row.session_id, "state": jsontext.dumps(state, bounded=False), "now": now}
     await connection.execute(_SET, parameters)
 
 
 async def session_update(
     database: Database, session: v1.Session, user_id: str, allow_missing: bool, now: datetime
 ) -> v1.Session:
-    """Sets the state of a session.
+    """Sets the state of a session, unless it is empty; then it stays as it is.
 
     Raises:
         SessionNotFound: it does not exist and may not be created.
@@ -90,7 +92,8 @@ async def session_update(
         if allow_missing and not session.etag:
             await connection.execute(_CREATE, {**values, "user_id": user_id})
         await _lock(connection, session.session_id, session.etag)
-        await connection.execute(_SET, values)
+        if session.state_json:
+            await connection.execute(_SET, values)
         row = (await connection.execute(_GET, {"session_id": session.session_id})).one()
         return _session(row)
 
