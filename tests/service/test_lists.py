@@ -111,9 +111,7 @@ async def test_sessions_come_newest_first(database_url: str) -> None:
 async def test_workflows_come_by_name_and_executors_by_type_and_name(database_url: str) -> None:
     names = ["b", "a", "\u00e4", "Z", "1", "d", "c"]
     script = ScriptedModel(["done"])
-    app = Interlock(
-        [Workflow(name=name, steps=[Agent(name=name, model=script)]) for name in names]
-    )
+    app = Interlock([Workflow(name=name, steps=[Agent(name=name, model=script)]) for name in names])
     async with served(app, database_url) as service:
 
         async def workflows(size: int, token: str) -> tuple[Sequence[str], str]:
@@ -302,22 +300,23 @@ async def test_requirements_are_selected(database_url: str) -> None:
 
         mine = [one.requirement_id for one in open_requirements(run)]
         theirs = [one.requirement_id for one in open_requirements(other)]
-        assert await found() == [*sorted(mine), *sorted(theirs)]
-        assert await found(run_id=run.run_id) == sorted(mine)
-        assert await found(session_id="s") == sorted(mine)
-        assert await found(workflow_id="Work") == [*sorted(mine), *sorted(theirs)]
+        assert await found() == [*mine, *theirs]
+        assert await found(run_id=run.run_id) == mine
+        assert await found(session_id="s") == mine
+        assert await found(workflow_id="Work") == [*mine, *theirs]
         assert await found(workflow_id="Other") == []
         assert await found(kinds=[v1.REQUIREMENT_KIND_USER_INPUT]) == [mine[1], theirs[1]]
-        assert await found(tool_names=["yes", "result"], run_id=other.run_id) == sorted(
-            [theirs[0], theirs[2]]
-        )
+        assert await found(tool_names=["yes", "result"], run_id=other.run_id) == [
+            theirs[0],
+            theirs[2],
+        ]
         await service.resolve(run, reject(open_requirements(run)[0]))
         await service.runs.CancelRun(v1.CancelRunRequest(run_id=other.run_id))
-        assert await found() == sorted(mine[1:])
+        assert await found() == mine[1:]
         assert await found(states=[v1.REQUIREMENT_STATE_RESOLVED]) == mine[:1]
-        assert await found(states=[v1.REQUIREMENT_STATE_CANCELLED]) == sorted(theirs)
+        assert await found(states=[v1.REQUIREMENT_STATE_CANCELLED]) == theirs
         both = [v1.REQUIREMENT_STATE_PENDING, v1.REQUIREMENT_STATE_RESOLVED]
-        assert await found(states=both) == sorted(mine)
+        assert await found(states=both) == mine
 
 
 async def test_a_listed_requirement_is_what_its_run_shows(database_url: str) -> None:
