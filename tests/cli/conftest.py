@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import pytest
@@ -29,7 +30,7 @@ from interlock_server.cli.program import program
 
 BINARY = Path(sys.executable).with_name("interlock")
 DESK = Path(desk.__file__)
-SECONDS_MAX = 60.0
+SECONDS_MAX = 45.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ Command = Callable[..., Outcome]
 def target(postgres_url: str) -> Iterator[str]:
     """Where the desk is served."""
     url = asyncio.run(new_database(postgres_url, "cli_desk", template="interlock_template"))
-    settings = Settings(address="127.0.0.1:0", database_url=url, grace_seconds=1.0)  # type: ignore[arg-type]
+    settings = Settings(address="127.0.0.1:0", database_url=url, grace_seconds=1.0)
     with desk.app.serving(settings) as target:
         yield target
         desk.held.set()
@@ -73,9 +74,9 @@ def target(postgres_url: str) -> Iterator[str]:
 def interlock(target: str) -> Command:
     """Runs a command in this process, for the service that the desk is served by."""
 
-    def run(*arguments: str, stdin: str | None = None) -> Outcome:
-        environment = {"INTERLOCK_TARGET": target}
-        result = CliRunner().invoke(program, arguments, input=stdin, env=environment)
+    def run(*arguments: str, stdin: str | None = None, **variables: str) -> Outcome:
+        here = {"INTERLOCK_TARGET": target, "COLUMNS": None, **variables}
+        result = CliRunner().invoke(program, arguments, input=stdin, env=here)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Outcome(result.exit_code, result.stdout, result.stderr)
@@ -123,7 +124,7 @@ class ServerProcess:
     """`interlock serve` on the desk, as a process, once it listens."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        command = [BINARY, "serve", DESK, "--address", "127.0.0.1:0", *arguments]
+        command = [str(BINARY), "serve", str(DESK), "--address", "127.0.0.1:0", *arguments]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
         )
@@ -167,7 +168,8 @@ class Terminal:
     def __init__(self, *arguments: str, columns: int = 100, **variables: str) -> None:
         ours, theirs = os.openpty()
         self._ours = ours
-        self.shown = ""
+        self._raw = ""
+        self._seen = 0
         self._process = subprocess.Popen(
             [BINARY, *arguments],
             stdin=theirs,
@@ -178,34 +180,55 @@ class Terminal:
         )
         os.close(theirs)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._ours)
+
+    @property
+    def shown(self) -> str:
+        """Everything that was shown, without colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._raw)
+
+    def wait_for(self, text: str) -> None:
+        """Waits until a text is shown that was not waited for before."""
+        while (found := self.shown.find(text, self._seen)) < 0:
+            assert self._read(), f"{text!r} did not come: {self.shown}"
+        self._seen = found + len(text)
+
     def type_after(self, text: str, typed: str) -> None:
         """Waits until a text is shown, and types."""
-        while text not in self.shown:
-            assert self._read(), f"{text!r} did not come: {self.shown}"
-        self.shown = self.shown.replace(text, "", 1)
+        self.wait_for(text)
         os.write(self._ours, typed.encode())
 
     def interrupt_after(self, text: str) -> None:
-        """Waits until a text is shown, and presses Ctrl-C."""
-        while text not in self.shown:
-            assert self._read(), f"{text!r} did not come: {self.shown}"
-        self._process.send_signal(signal.SIGINT)
+        """Waits until a text is shown, and interrupts as Ctrl-C does, until that is noticed: a
+        signal that comes just before a program begins to read is seen with the next."""
+        self.wait_for(text)
+        while self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
 
     def end(self) -> tuple[int, str]:
         """Waits for the end; gives the exit code and everything that was shown."""
         while self._read():
             pass
-        os.close(self._ours)
         return self._process.wait(SECONDS_MAX), self.shown
 
     def _read(self) -> bool:
+        """Waits for more to be shown; false at the end."""
         ready, _, _ = select.select([self._ours], [], [], SECONDS_MAX)
         assert ready, f"it is stuck: {self.shown}"
         try:
             text = os.read(self._ours, 65_536).decode(errors="replace")
         except OSError:  # The other side is closed.
             return False
-        self.shown += text
+        self._raw += text
         return bool(text)
 
 
@@ -228,7 +251,7 @@ def environment(**variables: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("INTERLOCK_", "FORCE_COLOR", "PYTEST"))
+        if not name.startswith(("INTERLOCK_", "FORCE_COLOR", "COLUMNS"))
     }
     return {**kept, **variables}
 

@@ -132,7 +132,9 @@ def first(step_input: StepInput) -> str:
 
 cashier = agent("Cashier", call("refund", order_id=7, amount=18.5), told, tools=[refund])
 
-TREE = [
+clerk = agent("Clerk", call("refund", order_id=9, amount=9), told, tools=[refund])
+
+TREE: list[Any] = [
     Steps(name="group", steps=[Step(name="inner", executor=echo)]),
     Condition(
         name="check",
@@ -192,15 +194,15 @@ app = Interlock(
                 )
             ],
         ),
-        Workflow(
-            name="Launch", steps=[agent("Launcher", launched, told, tools=[launch])]
-        ),
+        Workflow(name="Launch", steps=[agent("Launcher", launched, told, tools=[launch])]),
         Workflow(
             name="Committee",
             steps=[
                 Team(
                     name="Board",
-                    members=[agent("Clerk", call("refund", order_id=9, amount=9), told, tools=[refund])],
+                    members=[
+                        agent("Clerk", call("refund", order_id=9, amount=9), told, tools=[refund])
+                    ],
                     model=ScriptedModel(
                         [
                             call("delegate_task_to_member", member_name="Clerk", task="pay"),

@@ -142,7 +142,7 @@ def test_watching_an_ended_run_tells_its_story(interlock: Command, paused: Pause
     assert "● approved: fine" in story.out
     assert "refund: " in story.out
     later = interlock("watch", run_id, "--after", "3", "--json")
-    assert [int(line["sequence"]) for line in later.lines][0] == 4
+    assert int(later.lines[0]["sequence"]) == 4
 
 
 def test_watching_until_a_pause(interlock: Command, paused: Paused) -> None:

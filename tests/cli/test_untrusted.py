@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import unicodedata
 from collections.abc import Callable
 
@@ -17,9 +16,7 @@ from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import as_call, as_json, cut, safe, safe_lines
 
 ESCAPED = r"ls\x1b[2K\x1b[1A; echo \u202egnp.exe [bold]fine[/bold] \x07\x9b31m"
-ESCAPED_IN_JSON = (
-    r"ls\u001b[2K\u001b[1A; echo \u202egnp.exe [bold]fine[/bold] \u0007\x9b31m"
-)
+ESCAPED_IN_JSON = r"ls\u001b[2K\u001b[1A; echo \u202egnp.exe [bold]fine[/bold] \u0007\x9b31m"
 
 
 def assert_harmless(done: Outcome) -> None:
@@ -56,17 +53,14 @@ def test_every_view_of_a_hostile_call(
 
 
 def test_an_approver_at_a_narrow_terminal_sees_every_argument(target: str) -> None:
-    terminal = Terminal("run", "Hostile", columns=50, INTERLOCK_TARGET=target)
-    terminal.type_after("l = later)", "n\n")
-    terminal.type_after("may be empty)", "\n")
-    code, shown = terminal.end()
+    with Terminal("run", "Hostile", columns=50, INTERLOCK_TARGET=target) as terminal:
+        terminal.type_after("Approve?", "n\n")
+        terminal.type_after("Reason", "\n")
+        code, shown = terminal.end()
     assert code == 0
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)  # What we and rich put there.
-    assert "\x1b" not in plain
-    assert "\x9b" not in plain
-    assert "\x07" not in plain
-    assert "\u202e" not in plain
-    prompt = plain[plain.index("● run_command") : plain.index("Approve?")]
+    for character in ("\x1b", "\x9b", "\x07", "\u202e"):
+        assert character not in shown
+    prompt = shown[shown.index("● run_command") : shown.index("Approve?")]
     assert all(f"│ line {number} of a letter" in prompt for number in range(40))
     lines = [line for line in prompt.splitlines() if line.strip()]
     shown_command = "".join(line.partition("│ ")[2] for line in lines if "│" in line)

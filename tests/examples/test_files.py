@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.examples.cases import CASES, Case
 from tests.support import commands
-from tests.support.openai_wire import FunctionCall, OpenAIWire
+from tests.support.openai_wire import FunctionCall, OpenAIWire, Turn
 
 FOLDER = commands.ROOT / "examples"
 LINES_MAX = 80
@@ -54,15 +54,15 @@ def test_a_file_runs_with_a_database_of_its_own_and_leaves_nothing(tmp_path: Pat
 @pytest.mark.slow
 def test_a_file_uses_a_service_that_runs(database_url: str) -> None:
     env = commands.environment(database_url)
-    with commands.serving("examples/team_in_step.py:app", env) as target:
-        command = [sys.executable, "examples/team_in_step.py", "--target", target]
+    with commands.serving("examples/team_in_step.py:app", env) as service:
+        command = [sys.executable, "examples/team_in_step.py", "--target", service.target]
         shown = commands.output(command, commands.environment("not used"))
     assert "The account of ada is deleted." in shown
 
 
 @pytest.mark.slow
 def test_a_file_takes_a_real_model(database_url: str) -> None:
-    turns = [FunctionCall("get_the_weather", {"city": "Tokyo"}), "Cloudy, 70 degrees."]
+    turns: list[Turn] = [FunctionCall("get_the_weather", {"city": "Tokyo"}), "Cloudy, 70 degrees."]
     with OpenAIWire(turns, api_key="sk-test") as wire:
         env = commands.environment(
             database_url, OPENAI_BASE_URL=wire.base_url, OPENAI_API_KEY="sk-test"

@@ -3,12 +3,15 @@ line that names the server are changed. The model is OpenAI's, played by a local
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from tests.support import commands
 from tests.support.openai_wire import FunctionCall, OpenAIWire, Turn
 
 from interlock_server import Interlock, Settings
@@ -251,6 +254,25 @@ def test_the_first_listing(page: Page, capsys: pytest.CaptureFixture[str]) -> No
     with page.served([CALL, ANSWER], DEFINITIONS) as names:
         run(FIRST, names)
     assert capsys.readouterr().out == f"{ANSWER}\n"
+
+
+@pytest.mark.slow
+def test_the_first_listing_between_two_processes(tmp_path: Path, database_url: str) -> None:
+    """`interlock serve` has the definitions; the client knows nothing but the server's name."""
+    served = (
+        f"{DEFINITIONS}\n\nfrom interlock_server import Interlock\n\napp = Interlock([workflow])\n"
+    )
+    (tmp_path / "listing.py").write_text(served)
+    with OpenAIWire([CALL, ANSWER], api_key="sk-test") as wire:
+        env = commands.environment(
+            database_url, OPENAI_BASE_URL=wire.base_url, OPENAI_API_KEY="sk-test"
+        )
+        with commands.serving("listing.py", env, tmp_path) as service:
+            named = SERVER.replace("target", repr(service.target))
+            (tmp_path / "client.py").write_text(named + FIRST)
+            shown = commands.output([sys.executable, "client.py"], env, tmp_path)
+        assert (wire.violations, wire.turns_left) == ([], 0)
+    assert shown == f"{ANSWER}\n"
 
 
 def test_the_first_listing_rejecting(page: Page, capsys: pytest.CaptureFixture[str]) -> None:

@@ -243,10 +243,12 @@ class _Builder:
             lane = log.lane(in_order=is_gated)
             given = {"amount": amount, "note": note}
             log.note(f"{plan.name} {given} {seen(state, lane)}", in_order=is_gated)
-            log.acts(given)
             _touch(plan.does, state, lane, plan.name)
-            if plan.does == "raises" or (plan.does == "flaky" and log.attempt_of_step() == 1):
-                raise ValueError(f"{plan.name} is broken")
+            fails = plan.does == "raises" or (plan.does == "flaky" and log.attempt_of_step() == 1)
+            error = f"{plan.name} is broken" if fails else ""
+            log.acts(given, error)
+            if error:
+                raise ValueError(error)
             return given
 
         async def tool(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from typing import Any
 
 from google.protobuf.message import Message
@@ -23,6 +25,7 @@ OF_PAUSES = frozenset(
         "requirement_resolved",
     }
 )
+_TIMES = re.compile(r" *create_time \{[^}]*\}\n")
 _OF_RUNS = frozenset({"workflow_started", "workflow_completed", "workflow_failed"})
 
 
@@ -46,9 +49,14 @@ def story(
         end=_end(end),
         effects=arranged(log.happenings),
         events=arranged(_happening(key, event) for key, event in told),
-        results=sorted(str(one) for _, event in told if (one := _result(event))),
+        results=sorted(shown(one) for _, event in told if (one := _result(event))),
         session=dict(session),
     )
+
+
+def shown(message: Message) -> str:
+    """A message as text, without the times at which calls were made."""
+    return _TIMES.sub("", str(message))
 
 
 def kind_of(event: v1.RunEvent) -> str:
@@ -66,14 +74,16 @@ def differences(one: Story, other: Story) -> list[str]:
     return found
 
 
-def _parting(one: Any, other: Any) -> str:
-    """The first items of two lists that differ."""
-    if not isinstance(one, list):
-        return f"{one!r} became {other!r}"
-    at = next(
-        at for at in range(len(one) + len(other)) if one[at : at + 1] != other[at : at + 1]
-    )
-    return f"after {at} equal ones, {one[at : at + 2]!r} became {other[at : at + 2]!r}"
+def _parting(one: Any, other: Any, at: str = "") -> str:
+    """The innermost things that differ, and where they are."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
+        return _parting(one.get(name), other.get(name), f"{at}/{name}")
+    if isinstance(one, list) and isinstance(other, list):
+        pairs = zip_longest(one, other)
+        number, pair = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
+        return _parting(*pair, f"{at}[{number}]")
+    return f"at {at or 'all of it'}, {one!r} became {other!r}"
 
 
 def _end(end: End) -> tuple[str, str, str]:
@@ -86,7 +96,7 @@ def _happening(key: str, event: v1.RunEvent) -> Happening:
     bare.CopyFrom(event)
     for name in ("run_id", "sequence", "event_time"):
         bare.ClearField(name)  # type: ignore[arg-type]
-    return Happening(key, forks_of(key, in_order=is_gated(_tool_of(event))), str(bare))
+    return Happening(key, forks_of(key, in_order=is_gated(_tool_of(event))), shown(bare))
 
 
 def _tool_of(event: v1.RunEvent) -> str:

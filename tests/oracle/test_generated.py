@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pprint import pformat
 
 import pytest
 from tests.oracle.building import build
@@ -29,9 +28,10 @@ from tests.oracle.tally import FEATURES, tally
 from tests.oracle.watching import Log
 from tests.oracle.worlds import Dice, World, world_of
 
-_CASES = int(os.environ.get("INTERLOCK_ORACLE_CASES", "2000"))
-_FIRST = int(os.environ.get("INTERLOCK_ORACLE_SEED", "0"))
-_AT_ONCE = 250
+_USUAL = 2_000
+_CASES = int(os.environ.get("INTERLOCK_ORACLE_CASES", _USUAL))
+_FIRST = int(os.environ.get("INTERLOCK_ORACLE_SEED", 0))
+_AT_ONCE = 500
 _GROUPS = [
     range(start, min(start + _AT_ONCE, _FIRST + _CASES))
     for start in range(_FIRST, _FIRST + _CASES, _AT_ONCE)
@@ -51,7 +51,7 @@ def test_a_run_with_pauses_equals_the_run_without(seeds: range) -> None:
             except AssertionError as problem:
                 pytest.fail(_report(runner, seed, dice.thrown, problem), pytrace=False)
     print(f"seeds {seeds[0]} to {seeds[-1]}: {dict(sorted(found.items()))}")
-    if len(seeds) == _AT_ONCE:
+    if seeds.stop <= _USUAL and len(seeds) == _AT_ONCE:
         assert not FEATURES - found.keys(), "the worlds have become too simple"
 
 
@@ -80,7 +80,7 @@ def _report(
 
     world = world_of(Dice(given=smaller(thrown, fails)))
     return (
-        f"{problem}\n\nSmaller, it is {_problem(runner, world)}\n\n{pformat(world)}\n\n"
+        f"{problem}\n\nSmaller, it is {_problem(runner, world)}\n\n{world}\n\n"
         f"Again: INTERLOCK_ORACLE_SEED={seed} INTERLOCK_ORACLE_CASES=1 "
         f".venv/bin/pytest {__file__}"
     )

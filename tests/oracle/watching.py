@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock import v1
+from interlock_server import jsontext
 from interlock_server.authoring.conversation import Message
 from interlock_server.engine.context import Context, Effect, Performance
 from interlock_server.engine.interpreter import Execution
@@ -96,22 +97,24 @@ class Log:
     performed: list[str] = field(default_factory=list)
     timeline: dict[str, int] = field(default_factory=dict)
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcomes: dict[str, v1.ExternalResult] = field(default_factory=dict)
     told: list[tuple[Message, ...]] = field(default_factory=list)
     observe: Observer | None = None
 
     def wipe(self) -> None:
         """Forgets everything, for another run of the same code."""
-        for kept in (self.happenings, self.performed, self.timeline, self.arguments, self.told):
-            kept.clear()
+        self.__init__()  # type: ignore[misc]
 
     def note(self, what: str, *, in_order: bool = False) -> None:
         """Something happens where the run is now."""
         key = _place.get()
         self.happenings.append(Happening(key, forks_of(key, in_order=in_order), what))
 
-    def acts(self, arguments: dict[str, Any]) -> None:
-        """A tool runs, with these arguments."""
+    def acts(self, arguments: dict[str, Any], error: str = "") -> None:
+        """A tool runs, with these arguments, which are also its result, if there is no error."""
         self.arguments[_place.get()] = arguments
+        outcome = v1.ExternalResult(result_json=jsontext.dumps(arguments))
+        self.outcomes[_place.get()] = v1.ExternalResult(error_message=error) if error else outcome
 
     def performs(self, key: str) -> None:
         """An effect is performed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from random import Random
 from typing import Any, Literal, TypeVar
 
@@ -28,8 +28,20 @@ _THEMES = (*_CONTAINERS, "par", "router", "team", "team", "errors", "errors")
 """What a world has more of than others have, so that rare things meet each other."""
 
 
-@dataclass(frozen=True)
-class ToolPlan:
+class _Plan:
+    """Says what it is without what goes without saying."""
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{one.name}={value!r}"
+            for one in fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, one.name)) != one.default
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False)
+class ToolPlan(_Plan):
     """A tool: its gate, and what it does when it runs."""
 
     name: str
@@ -40,8 +52,8 @@ class ToolPlan:
     yields: int = 0
 
 
-@dataclass(frozen=True)
-class CallPlan:
+@dataclass(frozen=True, repr=False)
+class CallPlan(_Plan):
     """A call that a model makes, as it writes it."""
 
     tool: str
@@ -52,8 +64,8 @@ class CallPlan:
 Turn = tuple[str | CallPlan, ...]
 
 
-@dataclass(frozen=True)
-class SpeakerPlan:
+@dataclass(frozen=True, repr=False)
+class SpeakerPlan(_Plan):
     """An agent, or with `members` a team; `#` in its texts stands for what it has heard so far."""
 
     name: str
@@ -71,8 +83,8 @@ class SpeakerPlan:
         return len(self.turns) + sum(weights.get(name, 0) for name in handed)
 
 
-@dataclass(frozen=True)
-class NodePlan:
+@dataclass(frozen=True, repr=False)
+class NodePlan(_Plan):
     """A node of the tree; which fields count depends on its kind."""
 
     kind: str
@@ -89,8 +101,8 @@ class NodePlan:
     yields: int = 0
 
 
-@dataclass(frozen=True)
-class Choice:
+@dataclass(frozen=True, repr=False)
+class Choice(_Plan):
     """What a person decides; how it is said depends on the kind of the question."""
 
     says_yes: bool
@@ -99,8 +111,8 @@ class Choice:
     reports_error: bool = False
 
 
-@dataclass(frozen=True)
-class World:
+@dataclass(frozen=True, repr=False)
+class World(_Plan):
     """A workflow, its input, and what people decide."""
 
     nodes: tuple[NodePlan, ...]

@@ -32,7 +32,7 @@ from interlock import v1
 from interlock_server import Agent, Parallel, RunContext, ScriptedModel, Step, Team, call, tool
 from interlock_server.authoring.conversation import ModelRequest, ModelTurn, ToolResults
 
-ONE_CALL = [call("act", what="x"), "done"]
+ONE_CALL: list[Any] = [call("act", what="x"), "done"]
 
 
 async def first_asked(service: Served, run: v1.Run) -> v1.Requirement:
@@ -52,6 +52,7 @@ async def test_a_pause_stands_whatever_becomes_of_the_call_that_met_it(database_
     ledger = Ledger()
     async with served(agent_app(ONE_CALL, ledger.gated()), database_url) as service:
         stream = service.runs.RunStream(v1.RunStreamRequest(spec=v1.RunSpec(workflow_id="Work")))
+        run_id = ""
         async for one in stream:
             if kinds(list(one.events.events))[-1] == "workflow_paused":
                 run_id = one.events.events[-1].run_id
@@ -66,7 +67,7 @@ async def test_a_pause_stands_whatever_becomes_of_the_call_that_met_it(database_
 async def test_a_cancel_that_was_acknowledged_stops_the_next_effect(database_url: str) -> None:
     """INV-3: a cancel had no effect while a run was being continued."""
     ledger, point = Ledger(), Point()
-    turns = [call("act", what="1"), call("hold"), call("act", what="2"), "done"]
+    turns: list[Any] = [call("act", what="1"), call("hold"), call("act", what="2"), "done"]
     app = agent_app(turns, ledger.gated(), point.tool())
     async with served(app, database_url) as service:
         paused = await service.run("Work")
@@ -82,7 +83,7 @@ async def test_a_cancel_that_was_acknowledged_stops_the_next_effect(database_url
 async def test_the_next_pause_has_requirements_of_its_own(database_url: str, streams: bool) -> None:
     """INV-4: the pause after a continue had none, or showed the old one."""
     ledger = Ledger()
-    turns = [call("act", what="1"), call("act", what="2"), "done"]
+    turns: list[Any] = [call("act", what="1"), call("act", what="2"), "done"]
     async with served(agent_app(turns, ledger.gated()), database_url) as service:
         caller = Caller(service, streams)
         first = await caller.run()
@@ -283,7 +284,7 @@ async def test_a_watcher_begins_with_the_run_as_it_is_and_misses_nothing_after_i
 async def test_without_a_recorded_yes_nothing_gated_runs(database_url: str) -> None:
     """INV-19, INV-21: rejected calls ran; an approval counted for another call of the tool."""
     ledger = Ledger()
-    turns = [call("act", what="first"), call("act", what="first"), "done"]
+    turns: list[Any] = [call("act", what="first"), call("act", what="first"), "done"]
     async with served(agent_app(turns, ledger.gated()), database_url) as service:
         paused = await service.run("Work")
         again = await service.resolve(paused, confirm(only(paused)))

@@ -58,7 +58,7 @@ from interlock_server import (
 
 def gated_step(ledger: Ledger, name: str = "gated") -> Step:
     """A step whose agent waits for a yes, and is named after the step."""
-    turns = [call("act", what=name), f"{name} done"]
+    turns: list[Any] = [call("act", what=name), f"{name} done"]
     return Step(name=name, agent=agent(turns, ledger.gated(), name=f"agent of {name}"))
 
 
@@ -365,7 +365,7 @@ async def test_who_comes_late_sees_the_pause(database_url: str) -> None:
 async def test_a_run_has_one_end(database_url: str, streams: bool, end: str) -> None:
     """D-26: a cancelled run was cancelled, and then completed."""
     ledger = Ledger()
-    turns = [call("act")] if end == "fail" else [call("act"), "done"]
+    turns: list[Any] = [call("act")] if end == "fail" else [call("act"), "done"]
     async with served(agent_app(turns, ledger.gated()), database_url) as service:
         caller = Caller(service, streams)
         run = await caller.run()
@@ -550,7 +550,7 @@ async def test_structured_content_is_the_same_before_and_after_a_pause(
 async def test_a_step_that_paused_has_one_result(database_url: str, streams: bool) -> None:
     """D-36: a second entry was appended on continue."""
     ledger = Ledger()
-    turns = [call("act", what="1"), call("act", what="2"), "done"]
+    turns: list[Any] = [call("act", what="1"), call("act", what="2"), "done"]
     async with served(agent_app(turns, ledger.gated()), database_url) as service:
         caller = Caller(service, streams)
         run = await caller.run()

@@ -9,7 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -22,7 +24,7 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("INTERLOCK_", "OPENAI_", "EXAMPLE_"))
+        if not name.startswith(("INTERLOCK_", "OPENAI_", "EXAMPLE_", "PYTEST_"))
     }
     path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**kept, "PATH": path, "INTERLOCK_DATABASE_URL": database_url, **more}
@@ -51,31 +53,39 @@ def output(command: Sequence[str], env: Mapping[str, str], folder: Path = ROOT) 
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A server in a process of its own: where it listens, and what it said before that."""
+
+    target: str
+    log: str
+
+
 @contextmanager
 def serving(
     spec: str, env: Mapping[str, str], folder: Path = ROOT, address: str = "127.0.0.1:0"
-) -> Iterator[str]:
-    """`interlock serve`, while the context is open; gives the target."""
+) -> Iterator[Serving]:
+    """`interlock serve`, while the context is open."""
     with tempfile.TemporaryFile("w+") as log:
         command = [INTERLOCK, "serve", spec, "--address", address]
         server = subprocess.Popen(
             command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         try:
-            yield _target(server, log)  # type: ignore[arg-type]
+            yield _started(server, log)
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _target(server: subprocess.Popen[bytes], log: tempfile._TemporaryFileWrapper[str]) -> str:
+def _started(server: subprocess.Popen[bytes], log: IO[str]) -> Serving:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         log.seek(0)
         said = log.read()
-        for line in said.splitlines():
-            if line.startswith("listening on "):
-                return line.removeprefix("listening on ")
+        for line in said.splitlines(keepends=True):
+            if line.startswith("listening on ") and line.endswith("\n"):
+                return Serving(line.removeprefix("listening on ").strip(), said)
         assert server.poll() is None, f"the server ended:\n{said}"
         time.sleep(0.1)
     raise AssertionError("the server did not listen in time")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from typing import Any
 
 from interlock_server import limits
@@ -16,16 +17,19 @@ class JsonError(ValueError):
     """A text is not JSON, or a value cannot be JSON; the message says why."""
 
 
-def loads(text: str) -> Any:
+def loads(text: str, *, bounded: bool = True) -> Any:
     """Parses JSON text exactly.
+
+    Args:
+        bounded: refuse what is too long or too deep; off for the service's own
+            records, which wrap values that were checked one by one.
 
     Raises:
         JsonError: the text is malformed, too long, too deep, or holds a number
             that cannot be kept.
     """
-    if len(text) > limits.json_characters_max:
-        raise JsonError(f"is longer than {limits.json_characters_max:,} characters")
-    _check_depth_of_text(text)
+    if bounded:
+        _check_size(text)
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
@@ -37,11 +41,14 @@ def loads(text: str) -> Any:
         raise JsonError("holds an integer with too many digits") from None
 
 
-def dumps(value: Any) -> str:
+def dumps(value: Any, *, bounded: bool = True) -> str:
     """Writes a value of JSON types as JSON text.
 
     Text stays readable, except that lone surrogates, which UTF-8 cannot carry,
     stay escaped.
+
+    Args:
+        bounded: as for `loads`.
 
     Raises:
         JsonError: the value holds something that JSON does not have, or is too
@@ -55,10 +62,16 @@ def dumps(value: Any) -> str:
         raise JsonError(f"cannot be JSON: {error}") from None
     if not text.isascii() and not _is_unicode(text):
         text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    if len(text) > limits.json_characters_max:
-        raise JsonError(f"is longer than {limits.json_characters_max:,} characters")
-    _check_depth_of_text(text)
+    if bounded:
+        _check_size(text)
     return text
+
+
+def has_controls(text: str) -> bool:
+    """Whether text holds a control character, or a surrogate, which is no character at all."""
+    if text.isprintable():
+        return False
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def clean(text: str) -> str:
@@ -78,7 +91,13 @@ def shown(value: Any) -> str:
 _TOO_DEEP = f"is nested deeper than {limits.json_depth_max} levels"
 
 
-def _check_depth_of_text(text: str) -> None:
+def _check_size(text: str) -> None:
+    if len(text) > limits.json_characters_max:
+        raise JsonError(f"is longer than {limits.json_characters_max:,} characters")
+    _check_depth(text)
+
+
+def _check_depth(text: str) -> None:
     """Counts brackets outside of strings: hostile nesting never reaches a recursive parser."""
     if text.count("[") + text.count("{") <= limits.json_depth_max:
         return

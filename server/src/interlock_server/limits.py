@@ -10,6 +10,7 @@ resolutions_max = 1_000
 
 json_characters_max = 1_000_000
 json_depth_max = 100
+record_characters_max = 4_000_000
 
 message_bytes_max = 16 * 1024 * 1024
 metadata_bytes_max = 16 * 1024
@@ -20,6 +21,7 @@ page_events_default = 100
 page_events_max = 1_000
 page_token_characters_max = 1_000
 stream_batch_events_max = 200
+events_bytes_max = 2 * 1024 * 1024
 
 tree_depth_max = 50
 nested_workflows_max = 10

@@ -387,7 +387,7 @@ class _Compiler:
     def _name(self, place: str, name: Any) -> str:
         """Checks a name, and gives it in a form in which the compiler can go on."""
         most = limits.name_characters_max
-        if not isinstance(name, str) or not 0 < len(name) <= most or not name.isprintable():
+        if not isinstance(name, str) or not 0 < len(name) <= most or jsontext.has_controls(name):
             self.report(
                 place, f"name is {name!r}; use 1 to {most} characters without control characters"
             )

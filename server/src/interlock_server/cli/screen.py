@@ -21,6 +21,9 @@ from interlock_server.cli.values import Unreadable
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+_BROKEN_PIPE = 141
+"""What a shell says of a command whose reader went away."""
+
 _WIDTH_MIN = 20
 _PIPE_WIDTH = 200
 """Columns of a table that goes to a file or another program."""
@@ -81,11 +84,11 @@ class Screen:
     def document(self, content: Message | Mapping[str, Any]) -> None:
         """Prints one JSON document."""
         indent = 2 if self.out.is_terminal else None
-        typer.echo(json.dumps(_jsonable(content), indent=indent))
+        _echo(json.dumps(_jsonable(content), indent=indent))
 
     def line(self, message: Message | Mapping[str, Any]) -> None:
         """Prints one of several JSON documents, on a line of its own."""
-        typer.echo(json.dumps(_jsonable(message)))
+        _echo(json.dumps(_jsonable(message)))
 
     def note(self, text: str) -> None:
         """Tells people something beside the result."""
@@ -156,8 +159,26 @@ def _print_text(console: Console, text: Text, indent: int, *, first: str, rest: 
         console.print(Text.assemble(" " * indent, (bar, "dim"), line), soft_wrap=True)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        _reader_left()
+
+
+def _reader_left() -> NoReturn:
+    """Ends quietly when nobody reads on, as with `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(_BROKEN_PIPE)
+
+
+def _echo(line: str) -> None:
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        _reader_left()
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = _PIPE_WIDTH
     return console

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import safe
@@ -38,9 +36,6 @@ _ANSWERS = {
 }
 """The commands that answer each kind of requirement."""
 
-_BROKEN_PIPE = 141
-"""What a shell says of a command whose reader went away."""
-
 
 @contextmanager
 def connected(screen: Screen, *, patience: float = BRIEFLY) -> Iterator[Client]:
@@ -56,9 +51,6 @@ def connected(screen: Screen, *, patience: float = BRIEFLY) -> Iterator[Client]:
             yield client
         except InterlockError as error:
             refuse(screen, error)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            raise typer.Exit(_BROKEN_PIPE) from None
 
 
 def answers_to(kind: str, requirement_id: str, screen: Screen) -> list[str]:

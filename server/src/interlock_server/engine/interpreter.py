@@ -308,10 +308,15 @@ def _executed(outputs: Sequence[StepOutput]) -> int:
 def _result(at: Place, output: StepOutput) -> v1.StepResult:
     if output.skipped:
         return v1.StepResult(step=at.ref, outcome=v1.STEP_OUTCOME_SKIPPED, stop=output.stop)
+    try:
+        output_json = jsontext.dumps(output.content)
+    except jsontext.JsonError as error:
+        text = f"the result of {at.name!r} {error}"
+        raise StepFailure("RESULT_NOT_JSON", text, step_name=at.name) from error
     return v1.StepResult(
         step=at.ref,
         outcome=v1.STEP_OUTCOME_COMPLETED,
-        output_json=jsontext.dumps(output.content),
+        output_json=output_json,
         stop=output.stop,
     )
 

@@ -185,6 +185,10 @@ class Conversation:
             turn = await self.speaker.model.request(request, self._voice(performance))
         except ModelError as error:
             raise EffectFailed("MODEL_FAILED", str(error)) from error
+        try:
+            jsontext.dumps(turn.text)
+        except jsontext.JsonError as error:
+            raise EffectFailed("MODEL_FAILED", f"the text of the model {error}") from error
         if len(turn.tool_calls) > limits.tool_calls_per_turn_max:
             text = f"the model made {len(turn.tool_calls)} calls in one turn"
             raise EffectFailed("TOOL_CALL_LIMIT_EXCEEDED", text)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 
-from interlock_server.errors import FieldViolation, InterlockError, InvalidField
+from interlock_server import limits
+from interlock_server.errors import (
+    FieldViolation,
+    InterlockError,
+    InvalidField,
+    SizeLimitExceeded,
+)
 from interlock_server.service.errors import internal_status, status_of, unimplemented_status
 
 _log = structlog.get_logger()
@@ -48,7 +55,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 def _unary(behavior: Any, read: Any, method: str) -> Any:
     async def call(request: bytes, context: Any) -> Any:
         try:
-            return await behavior(_message(read, request), context)
+            return _sized(await behavior(_message(read, request), context))
         except BaseException as error:  # noqa: BLE001
             await _abort(context, error, method)
 
@@ -58,8 +65,12 @@ def _unary(behavior: Any, read: Any, method: str) -> Any:
 def _streaming(behavior: Any, read: Any, method: str) -> Any:
     async def call(request: bytes, context: Any) -> AsyncIterator[Any]:
         try:
-            async for response in behavior(_message(read, request), context):
-                yield response
+            responses = behavior(_message(read, request), context)
+            if inspect.isawaitable(responses):
+                await responses  # It writes to the context by itself, as the health service does.
+                return
+            async for response in responses:
+                yield _sized(response)
         except BaseException as error:  # noqa: BLE001
             await _abort(context, error, method)
 
@@ -72,6 +83,13 @@ def _message(read: Any, request: bytes) -> Any:
     except DecodeError:
         text = "is not a message of this method: malformed bytes, or text that is not UTF-8"
         raise InvalidField([FieldViolation("request", text)]) from None
+
+
+def _sized(response: Message) -> Message:
+    """The response, unless the library would refuse to send it, in words of its own."""
+    if response.ByteSize() > limits.message_bytes_max:
+        raise SizeLimitExceeded("the answer", limits.message_bytes_max)
+    return response
 
 
 async def _abort(context: Any, error: BaseException, method: str) -> None:

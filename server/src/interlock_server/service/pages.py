@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from interlock_server import limits
+from interlock_server import jsontext, limits
 from interlock_server.service.validation import Fields
 from interlock_server.store.records import Page
 
@@ -65,7 +65,7 @@ def timed_page(fields: Fields, size: int, token: str, scope: str) -> Page:
     match position_of(fields, token, scope):
         case []:
             return Page(size)
-        case [time, name] if name.isprintable():
+        case [time, name] if not jsontext.has_controls(name):
             try:
                 return Page(size, datetime.fromisoformat(time).astimezone(UTC), name)
             except (ValueError, OverflowError):

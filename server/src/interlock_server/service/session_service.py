@@ -61,8 +61,12 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
                 if path != "state_json":
                     fields.refuse("update_mask", f"names {path!r}; only state_json can change")
             state = fields.json_object("session.state_json", request.session.state_json)
+        is_named = bool(request.update_mask.paths)
         wanted = v1.Session(
-            session_id=request.session.session_id, state_json=state, etag=request.session.etag
+            session_id=request.session.session_id,
+            # Unset without a mask means that it is not to be changed.
+            state_json=state if is_named or request.session.state_json else "",
+            etag=request.session.etag,
         )
         session = await session_update(
             self._database, wanted, "", request.allow_missing, self._world.now()

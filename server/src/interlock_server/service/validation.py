@@ -35,13 +35,13 @@ class Fields:
         self._violations.append(FieldViolation(path, description))
 
     def name(self, path: str, value: str, *, required: bool = True) -> str:
-        """An identifier: printable and not too long."""
+        """An identifier: not too long, and without control characters."""
         if not value:
             if required:
                 self.refuse(path, "is missing")
         elif len(value) > limits.name_characters_max:
             self.refuse(path, f"is longer than {limits.name_characters_max} characters")
-        elif not value.isprintable():
+        elif jsontext.has_controls(value):
             self.refuse(path, "holds a control character")
         return value
 

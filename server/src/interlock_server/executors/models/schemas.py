@@ -71,7 +71,9 @@ class ToolSchema:
         """
         # Through JSON text, because only there does pydantic take JSON's types for all of
         # Python's: a text for a strict date, an array for a strict tuple.
-        text = json.dumps(args)
+        text = json.dumps(args, ensure_ascii=False)
+        if not text.isascii() and jsontext.clean(text) != text:
+            raise ArgumentErrors([("", "Holds a lone surrogate, half of a character")])
         validate = functools.partial(self._validator.validate_json, strict=strict or None)
         validated: dict[str, Any] = _checked(validate, text, args)
         smuggled = sorted(self._hidden & validated.keys())
