@@ -1,0 +1,190 @@
+"""A crash at every commit, and before and after every effect: the run ends the same.
+
+The workflows are few and fixed; together they have every construct and every
+gate. Each of their moments is tried, none is sampled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from tests.oracle.building import build
+from tests.oracle.crashing import Crashing, Fate
+from tests.oracle.playing import play_straight
+from tests.oracle.rules import check_gates
+from tests.oracle.stored import Stored, check_stream
+from tests.oracle.stories import Story, differences
+from tests.oracle.watching import Happening, Log
+from tests.oracle.worlds import CallPlan, Choice, NodePlan, SpeakerPlan, ToolPlan, Turn, World
+
+from interlock import v1
+from interlock_server.executors.speakers import DELEGATE
+from interlock_server.store.database import Database
+
+_YES, _NO = Choice(says_yes=True, note="fine"), Choice(says_yes=False, note="too risky")
+_CONFIRM = ToolPlan("confirm_1", "confirm")
+_INPUT = ToolPlan("input_1", "input", fields=("note",))
+_EXTERNAL = ToolPlan("external_1", "external")
+_FREE = ToolPlan("free_1", "free", does="remembers")
+_BROKEN = ToolPlan("confirm_2", "confirm", does="raises")
+_LAST = ToolPlan("confirm_3", "confirm", stops=True)
+
+
+def _agent(name: str, *turns: tuple[ToolPlan, ...], is_structured: bool = False) -> SpeakerPlan:
+    """An agent that calls tools turn by turn, and then ends."""
+    calls: list[Turn] = [
+        tuple(CallPlan(tool.name, '{"amount": 1}') for tool in turn) for turn in turns
+    ]
+    tools = tuple(dict.fromkeys(tool for turn in turns for tool in turn))
+    ending = '{"value": #}' if is_structured else "done #"
+    return SpeakerPlan(name, (*calls, (ending,)), tools, is_structured=is_structured)
+
+
+def _team(name: str, members: list[SpeakerPlan], *turns: tuple[SpeakerPlan, ...]) -> SpeakerPlan:
+    """A team that hands tasks to members turn by turn, and then ends."""
+    calls: list[Turn] = [
+        tuple(
+            CallPlan(DELEGATE, json.dumps({"member_name": one.name, "task": "help"}))
+            for one in turn
+        )
+        for turn in turns
+    ]
+    return SpeakerPlan(name, (*calls, ("done #",)), members=tuple(members))
+
+
+def _step(name: str, speaker: SpeakerPlan | None = None, does: str = "remembers") -> NodePlan:
+    return NodePlan("step", name, does="" if speaker else does, speaker=speaker)
+
+
+def _world(*nodes: NodePlan, choices: tuple[Choice, ...] = (_YES,)) -> World:
+    return World(nodes, choices)
+
+
+_PAYER = _agent("payer", (_CONFIRM,))
+_MIXED = _agent("mixed", (_FREE, _CONFIRM, _INPUT), (_EXTERNAL,))
+_WORLDS = {
+    "one gate": _world(_step("step1", _PAYER)),
+    "mixed and chained calls": _world(_step("step1"), _step("step2", _MIXED), _step("step3")),
+    "a rejection and a broken tool": _world(
+        _step("step1", _agent("careful", (_CONFIRM, _BROKEN), (_LAST,))),
+        choices=(_YES, _NO, _YES),
+    ),
+    "a condition and a router": _world(
+        NodePlan("cond", "cond1", (_step("step1", _PAYER),), (_step("step2"),), does="says yes"),
+        NodePlan(
+            "router",
+            "router1",
+            (_step("step3", _PAYER), NodePlan("group", "group1", (_step("step4"),))),
+            does="names",
+            picks=("step3", ("group1", "step3")),
+        ),
+    ),
+    "a loop": _world(
+        NodePlan(
+            "loop",
+            "loop1",
+            (_step("step1"), _step("step2", _PAYER)),
+            does="never",
+            iterations=2,
+            forwards=True,
+        ),
+        _step("step3"),
+    ),
+    "branches side by side": _world(
+        NodePlan(
+            "par",
+            "par1",
+            (_step("step1", _PAYER), _step("step2", _agent("asker", (_INPUT,))), _step("step3")),
+        ),
+        _step("step4"),
+    ),
+    "a team with a team": _world(
+        _step(
+            "step1",
+            _team(
+                "team2",
+                [_PAYER, _team("team1", [_PAYER], (_PAYER,))],
+                (_PAYER, _PAYER),
+                (_team("team1", [_PAYER], (_PAYER,)),),
+            ),
+        ),
+    ),
+    "nested workflows and failures": _world(
+        NodePlan(
+            "flow",
+            "flow1",
+            (
+                NodePlan("step", "step1", does="flaky", retries=1),
+                NodePlan("step", "step2", does="raises", skips_errors=True),
+                _step("step3", _agent("exact", (_CONFIRM,), is_structured=True)),
+            ),
+            does="in a step",
+        ),
+        _step("step4", does="raises"),
+    ),
+}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", _WORLDS)
+async def test_a_crash_at_any_moment_changes_nothing(name: str, database: Database) -> None:
+    world = _WORLDS[name]
+    code = build(world, Log())
+    reference = await play_straight(world, code)
+    tried: Counter[str] = Counter()
+    at = 0
+    while True:
+        fate = Fate(at)
+        crashing = Crashing(world, database, [fate])
+        run = await crashing.play()
+        if not fate.death.is_set():
+            break
+        at += 1
+        tried[" ".join(fate.moments[-1].split()[:3])] += 1
+        try:
+            _check(reference, run, crashing)
+        except AssertionError as problem:
+            pytest.fail(f"died at {fate.moments[-1]}, moment {at - 1}: {problem}")
+    _check(reference, run, crashing)
+    print(f"{name}: {at} crashes, {dict(tried)}")
+    assert at == len(fate.moments)
+
+
+def _check(reference: Story, run: Stored, crashing: Crashing) -> None:
+    """The run with crashes equals the one without, and did nothing twice that is recorded."""
+    check_stream(run)
+    check_gates(run.memory, crashing.log)
+    _check_performances(run, crashing)
+    log = replace(crashing.log, happenings=_once(crashing.log.happenings))
+    parted = differences(reference, run.story(log))
+    assert not parted, parted
+
+
+def _check_performances(run: Stored, crashing: Crashing) -> None:
+    performed = crashing.log.performed
+    for crash in crashing.crashes:
+        again = crash.recorded & set(performed[crash.performed :])
+        assert not again, f"{again} were recorded, and performed again"
+    kinds = {one.key: one.requirement.kind for one in run.memory.answers}
+    doubts = {key for key, kind in kinds.items() if kind == v1.REQUIREMENT_KIND_IN_DOUBT}
+    started = {
+        f"{key}:doubt"
+        for crash in crashing.crashes
+        for key in crash.started
+        if key.rpartition("@")[0] not in crash.recorded
+    }
+    assert doubts == started, "people are asked about what is in doubt, and about nothing else"
+    for key, count in Counter(performed).items():
+        most = 1 if f"{key}:gate" in kinds else 1 + len(crashing.crashes)
+        assert count <= most, f"{key} was performed {count} times"
+
+
+def _once(happenings: list[Happening]) -> list[Happening]:
+    """What happened, without the repetitions of what nobody had recorded."""
+    first: dict[str, Happening] = {}
+    for one in happenings:
+        assert first.setdefault(one.key, one) == one, "an effect is given something else again"
+    return list(first.values())

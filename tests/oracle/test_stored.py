@@ -1,0 +1,155 @@
+"""The same through the real runtime on PostgreSQL, with several processes on one database.
+
+`INTERLOCK_ORACLE_CASES` and `INTERLOCK_ORACLE_SEED` count here too: one world in
+25 is played on the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from tests.oracle.building import Code, build, decide
+from tests.oracle.playing import play_straight
+from tests.oracle.rules import check_rules
+from tests.oracle.stored import Stored, check_stream, stored
+from tests.oracle.stories import differences
+from tests.oracle.watching import Log
+from tests.oracle.worlds import Dice, World, world_of
+from tests.support.memory import EPOCH
+
+from interlock import v1
+from interlock_server import jsontext
+from interlock_server.runtime.hub import Subscription
+from interlock_server.runtime.runtime import Decision, Runtime, Timing
+from interlock_server.runtime.tail import ENDED
+from interlock_server.runtime.world import World as Machine
+from interlock_server.store.database import Database
+from interlock_server.store.records import Answer, RequestKey
+from interlock_server.store.requirements import requirements_of_run
+from interlock_server.store.runs import run_tip
+
+_CASES = max(160, int(os.environ.get("INTERLOCK_ORACLE_CASES", 0)) // 25)
+_FIRST = int(os.environ.get("INTERLOCK_ORACLE_SEED", 0))
+_AT_ONCE = 40
+_GROUPS = [
+    range(start, min(start + _AT_ONCE, _FIRST + _CASES))
+    for start in range(_FIRST, _FIRST + _CASES, _AT_ONCE)
+]
+_PROCESSES = 2
+_NO_REQUEST = RequestKey("", "", "", b"")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seeds", _GROUPS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+async def test_a_stored_run_equals_the_run_without_pauses(
+    seeds: range, database: Database
+) -> None:
+    for seed in seeds:
+        world = world_of(Dice(seed))
+        code = build(world, Log())
+        reference = await play_straight(world, code)
+        code.log.wipe()
+        async with _processes(world, code, database) as runtimes:
+            run = await _Run(world, code.log, database, runtimes).play()
+        check_stream(run)
+        check_rules(run.memory, code.log)
+        parted = differences(reference, run.story(code.log))
+        if parted:
+            pytest.fail(f"seed {seed}: {parted}\n\n{world}", pytrace=False)
+
+
+@asynccontextmanager
+async def _processes(
+    world: World, code: Code, database: Database
+) -> AsyncIterator[list[Runtime]]:
+    """Several processes that serve the same world, each with code of its own."""
+    machine, timing = Machine(now=lambda: EPOCH), Timing(commit_delay=0.001 * (world.order % 3))
+    codes = [code, *(build(world, code.log) for _ in range(_PROCESSES - 1))]
+    runtimes = [
+        Runtime(database, {"World": one.workflow}, one.registry, machine, timing) for one in codes
+    ]
+    for runtime in runtimes:
+        await runtime.start()
+    yield runtimes
+    for runtime in runtimes:
+        await runtime.stop()
+
+
+@dataclass
+class _Run:
+    """A run among processes: people answer here and there, patiently or as soon as they can."""
+
+    world: World
+    log: Log
+    database: Database
+    runtimes: list[Runtime]
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.world.order)
+        self._is_eager = self.world.order % 2 == 0
+        if self._is_eager:
+            self.log.observe = self._dawdle
+
+    async def play(self) -> Stored:
+        """Plays it to its end."""
+        given = jsontext.dumps(self.world.run_input)
+        run = v1.Run(run_id=self.run_id, session_id=self.run_id, workflow_id="World")
+        run.input_json = given
+        with self._wakes() as wakes:
+            await self._random.choice(self.runtimes).start_run(run, None, _NO_REQUEST)
+            while not await self._has_ended():
+                await _first(wakes)
+        return await stored(self.database, self.run_id)
+
+    async def _dawdle(self, moment: str, key: str) -> None:
+        """Makes effects long enough for people to answer meanwhile."""
+        for _ in range(self._random.randint(0, 3)):
+            await run_tip(self.database, self.run_id)
+
+    async def _has_ended(self) -> bool:
+        tip = await run_tip(self.database, self.run_id)
+        assert tip is not None
+        if tip.state in ENDED:
+            return True
+        if self._is_eager or tip.state == v1.RUN_STATE_PAUSED:
+            await self._decide()
+        return False
+
+    async def _decide(self) -> None:
+        asked = await requirements_of_run(self.database, self.run_id)
+        pending = v1.REQUIREMENT_STATE_PENDING
+        waiting = [one for one in asked if one.requirement.state == pending]
+        if waiting:
+            picked = self._random.sample(waiting, self._random.randint(1, len(waiting)))
+            await self._answer(picked)
+
+    async def _answer(self, picked: Sequence[Answer]) -> None:
+        answers = [decide(self.world, one.key, one.requirement) for one in picked]
+        for one in picked:
+            self.log.decides(one.key)
+        fields = [f"resolutions[{position}]" for position in range(len(answers))]
+        decision = Decision(self.run_id, answers, fields, by="somebody")
+        await self._random.choice(self.runtimes).decide(decision)
+
+    @contextmanager
+    def _wakes(self) -> Iterator[list[Subscription]]:
+        first, second = self.runtimes
+        with first.hub.subscribe(self.run_id) as one, second.hub.subscribe(self.run_id) as other:
+            yield [one, other]
+
+
+async def _first(wakes: Sequence[Subscription]) -> None:
+    """Waits until one of several processes hears of something."""
+    waits = [asyncio.create_task(one.wait(1.0)) for one in wakes]
+    _, late = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in late:
+        wait.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
