@@ -140,9 +140,7 @@ def expected() -> list[v1.WorkflowNode]:
                 ],
             ),
         ),
-        v1.WorkflowNode(
-            name="parallel", parallel=v1.ParallelNode(nodes=[step("one"), bare])
-        ),
+        v1.WorkflowNode(name="parallel", parallel=v1.ParallelNode(nodes=[step("one"), bare])),
         v1.WorkflowNode(
             name="Inner",
             description="Inside.",

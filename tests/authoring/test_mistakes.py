@@ -1,4 +1,4 @@
-"""Every mistake in a definition is reported at start-up: where, what, and the remedy, all at once."""
+"""Every mistake in a definition is reported at start-up: where, what, and how to mend it."""
 
 from __future__ import annotations
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
-from tests.support.service import confirm, open_requirements, served, user_input
+from tests.support.service import confirm, served, user_input
 from tests.support.workbench import (
     Caller,
     Ledger,
     agent,
     app_of,
-    get,
-    kinds,
     only,
     refused,
     resolve_one,
@@ -21,10 +20,8 @@ from tests.support.workbench import (
     untouched,
 )
 
-import grpc
 from interlock import v1
-from interlock_server import Agent, Interlock, Step, Steps, Team, Workflow, call, tool
-from interlock_server.runtime.runtime import Timing
+from interlock_server import Interlock, Step, Steps, Team, Workflow, call, tool
 
 
 def noted(ledger: Ledger, name: str) -> Step:

@@ -251,9 +251,7 @@ class _Builder:
                 raise ValueError(error)
             return given
 
-        async def tool(
-            amount: int, note: str = "none", *, session_state: dict[str, Any]
-        ) -> Any:
+        async def tool(amount: int, note: str = "none", *, session_state: dict[str, Any]) -> Any:
             await _yield(plan.yields)
             return act(amount, note, session_state)
 

@@ -12,7 +12,7 @@ from interlock import v1
 from interlock_server import jsontext
 from interlock_server.authoring.conversation import Message, ModelTurn, ToolResults
 from interlock_server.engine.gates import Go, verdict
-from interlock_server.store.records import Answer, Memory
+from interlock_server.store.records import Memory
 
 _CALL_OF_GATE = re.compile(r"(.*:turn\d+):call\d+(?=:gate$)")
 
@@ -46,7 +46,9 @@ def _check_asked(memory: Memory, questions: dict[str, v1.Requirement]) -> None:
     for entry in memory.entries:
         if not entry.key.endswith(":model") or not entry.value:
             continue
-        for number, call in enumerate(jsontext.loads(entry.value).get("value", _NONE)["checked"], 1):
+        for number, call in enumerate(
+            jsontext.loads(entry.value).get("value", _NONE)["checked"], 1
+        ):
             if call["gate"]:
                 key = f"{entry.key.removesuffix(':model')}:call{number}:gate"
                 gates.append((key, call["gate"]))

@@ -48,9 +48,7 @@ _NO_REQUEST = RequestKey("", "", "", b"")
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seeds", _GROUPS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
-async def test_a_stored_run_equals_the_run_without_pauses(
-    seeds: range, database: Database
-) -> None:
+async def test_a_stored_run_equals_the_run_without_pauses(seeds: range, database: Database) -> None:
     for seed in seeds:
         world = world_of(Dice(seed))
         code = build(world, Log())
@@ -66,9 +64,7 @@ async def test_a_stored_run_equals_the_run_without_pauses(
 
 
 @asynccontextmanager
-async def _processes(
-    world: World, code: Code, database: Database
-) -> AsyncIterator[list[Runtime]]:
+async def _processes(world: World, code: Code, database: Database) -> AsyncIterator[list[Runtime]]:
     """Several processes that serve the same world, each with code of its own."""
     machine, timing = Machine(now=lambda: EPOCH), Timing(commit_delay=0.001 * (world.order % 3))
     codes = [code, *(build(world, code.log) for _ in range(_PROCESSES - 1))]

@@ -127,7 +127,9 @@ class Log:
 
     def lane(self, *, in_order: bool = False) -> str:
         """The branch that the run is in now, as one name."""
-        return "|".join(f"{fork}>{branch}" for fork, branch in forks_of(_place.get(), in_order=in_order))
+        return "|".join(
+            f"{fork}>{branch}" for fork, branch in forks_of(_place.get(), in_order=in_order)
+        )
 
     def attempt_of_step(self) -> int:
         """The attempt that the innermost step is in now."""

@@ -248,9 +248,7 @@ class _Author:
         does = self.pick(["", "", "never", *["depends"] * 3, "at once"])
         does = "raises" if self._fails() else does
         nodes = self._some_nodes(depth, times * min(most, 2))
-        return NodePlan(
-            "loop", name, nodes, does=does, iterations=most, forwards=self.happens(50)
-        )
+        return NodePlan("loop", name, nodes, does=does, iterations=most, forwards=self.happens(50))
 
     def _router(self, name: str, depth: int, times: int) -> NodePlan:
         routes: tuple[NodePlan, ...] = ()

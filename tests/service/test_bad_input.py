@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -116,9 +116,7 @@ NOWHERE = {
         (
             "ResolveRequirement",
             v1.ResolveRequirementRequest(
-                resolution=v1.RequirementResolution(
-                    requirement_id="x", confirm=v1.Confirmation()
-                )
+                resolution=v1.RequirementResolution(requirement_id="x", confirm=v1.Confirmation())
             ),
         ),
     ],
@@ -446,9 +444,7 @@ FIELDS: dict[str, tuple[tuple[tuple[str, Any], ...], dict[str, str]]] = {
         (
             (
                 "ListRuns",
-                v1.ListRunsRequest(
-                    filter=v1.RunFilter(create_time_min=Timestamp(seconds=10**15))
-                ),
+                v1.ListRunsRequest(filter=v1.RunFilter(create_time_min=Timestamp(seconds=10**15))),
             ),
         ),
         {"filter.create_time_min": "is not a time between the years 1 and 9999"},
@@ -625,9 +621,7 @@ async def test_a_page_token_fits_its_own_list_and_filter_only(scene: Scene) -> N
         ("ListSessions", v1.ListSessionsRequest(page_token=first.next_page_token)),
         ("ListRequirements", v1.ListRequirementsRequest(page_token=first.next_page_token)),
     ]
-    events = await runs.ListRunEvents(
-        v1.ListRunEventsRequest(run_id=scene.run.run_id, page_size=1)
-    )
+    events = await runs.ListRunEvents(v1.ListRunEventsRequest(run_id=scene.run.run_id, page_size=1))
     token = events.next_page_token
     requests.append(
         ("ListRunEvents", v1.ListRunEventsRequest(run_id=scene.other.run_id, page_token=token))
@@ -675,9 +669,11 @@ async def test_events_after_the_newest_one_are_out_of_range(scene: Scene) -> Non
 # Answers.
 
 ANSWERS: dict[str, Callable[[v1.Requirement], v1.RequirementResolution]] = {
-    name: (lambda one, name=name, answer=answer: v1.RequirementResolution(  # type: ignore[misc]
-        requirement_id=one.requirement_id, **{name: answer}
-    ))
+    name: (
+        lambda one, name=name, answer=answer: v1.RequirementResolution(  # type: ignore[misc]
+            requirement_id=one.requirement_id, **{name: answer}
+        )
+    )
     for name, answer in {
         "confirm": v1.Confirmation(),
         "reject": v1.Rejection(),

@@ -91,7 +91,9 @@ def test_an_error_is_what_the_contract_says_of_its_reason(error: InterlockError)
 
 def test_every_reason_is_of_some_error() -> None:
     """Those of the next features and the two that have no class are all that is left over."""
-    used = {v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_") for _, reason in STATUS.values()}
+    used = {
+        v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_") for _, reason in STATUS.values()
+    }
     later = {"REQUIREMENTS_PENDING", "EVENTS_EXPIRED", "REQUIREMENT_EXPIRED"}
     assert set(documented()) - used == {"UNSPECIFIED", "INTERNAL", "UNIMPLEMENTED"} | later
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -34,6 +35,7 @@ from tests.support.workbench import (
 
 from interlock import v1
 from interlock_server import (
+    Interlock,
     Parallel,
     RunContext,
     Step,
@@ -81,11 +83,6 @@ SURROGATES = "high \ud800 low \udfff"
 """JSON can say it, escaped; it is no text, and no UTF-8 can carry it."""
 
 
-@pytest.fixture(params=EXACT)
-def value(request: pytest.FixtureRequest) -> Any:
-    return EXACT[request.param]
-
-
 def same(text: str, value: Any) -> bool:
     """Whether JSON text says exactly this: types, order and digits included."""
     return repr(json.loads(text)) == repr(value)
@@ -99,15 +96,7 @@ def escaped(value: Any) -> str:
 # Exact.
 
 
-async def test_input_comes_through_exactly(database_url: str, value: Any) -> None:
-    await assert_input_comes_through(database_url, value)
-
-
-async def test_lone_surrogates_in_input_come_through_exactly(database_url: str) -> None:
-    await assert_input_comes_through(database_url, [SURROGATES])
-
-
-async def assert_input_comes_through(database_url: str, value: Any) -> None:
+async def test_input_comes_through_exactly(database_url: str) -> None:
     seen: list[Any] = []
 
     def echo(given: Any) -> Any:
@@ -115,92 +104,138 @@ async def assert_input_comes_through(database_url: str, value: Any) -> None:
         return given.input
 
     async with served(app_of(Step(name="echo", executor=echo)), database_url) as service:
-        run = await service.run("Work", input_json=escaped(value))
-        assert run.state == v1.RUN_STATE_COMPLETED
-        [first, *_] = await service.events(run)
-        shown = await get(service, run)
-    assert repr(seen) == repr([value])
-    assert same(run.input_json, value)
-    assert same(run.output_json, value)
-    assert same(first.workflow_started.input_json, value)
-    assert same(result_of(run, "echo").output_json, value)
-    assert shown == run
+        for value in (*EXACT.values(), [SURROGATES]):
+            run = await service.run("Work", input_json=escaped(value))
+            assert run.state == v1.RUN_STATE_COMPLETED
+            [first, *_] = await service.events(run)
+            assert repr(seen.pop()) == repr(value)
+            assert same(run.input_json, value)
+            assert same(run.output_json, value)
+            assert same(first.workflow_started.input_json, value)
+            assert same(result_of(run, "echo").output_json, value)
+            assert await get(service, run) == run
 
 
-def echoing(seen: list[Any], **gates: Any) -> Tool:
-    @tool(name="echo", **gates)
-    def echo(value: Any = "nothing") -> Any:
-        seen.append(value)
-        return value
+@dataclass
+class Echo:
+    """A tool that notes and gives back what it is called with, and an agent that calls it."""
 
-    return echo
+    wrote: str = "{}"
+    seen: list[Any] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def app(self, **gates: Any) -> Interlock:
+        """The agent calls the tool with what was written last, and listens to its answer."""
+        turns = [lambda _: Call("echo", self.wrote), self.listen]
+        return agent_app(turns, self.tool(**gates))
+
+    def tool(self, **gates: Any) -> Tool:
+        @tool(name="echo", **gates)
+        def echo(value: Any = "nothing") -> Any:
+            self.seen.append(value)
+            return value
+
+        return echo
+
+    def listen(self, request: Any) -> str:
+        self.told.append(request.messages[-1].results[0].text)
+        return "done"
 
 
 @pytest.mark.parametrize("gated", [False, True], ids=["free", "gated"])
 async def test_arguments_and_results_of_a_tool_come_through_exactly(
-    database_url: str, value: Any, gated: bool
+    database_url: str, gated: bool
 ) -> None:
     """What the model wrote is what a person sees, what the tool gets, and what it gives."""
+    echo = Echo()
+    async with served(echo.app(requires_confirmation=gated), database_url) as service:
+        for value in EXACT.values():
+            echo.wrote = json.dumps({"value": value}, ensure_ascii=False)
+            run = await service.run("Work")
+            if gated:
+                asked = only(run)
+                assert same(asked.tool_execution.tool_args_json, {"value": value})
+                assert echo.seen == []
+                run = await service.resolve(run, confirm(asked))
+            assert run.state == v1.RUN_STATE_COMPLETED
+            [made] = result_of(run, "work").tool_executions
+            assert repr(echo.seen.pop()) == repr(value)
+            assert same(made.tool_args_json, {"value": value})
+            assert same(made.result_json, value)
+            assert echo.told.pop() == jsontext.shown(value)
+
+
+async def test_values_of_a_person_come_through_exactly(database_url: str) -> None:
+    echo = Echo()
+    async with served(echo.app(requires_user_input=True), database_url) as service:
+        for value in EXACT.values():
+            paused = await service.run("Work")
+            given = user_input(only(paused), escaped({"value": value}))
+            run = await service.resolve(paused, given)
+            assert run.state == v1.RUN_STATE_COMPLETED
+            got = await service.requirements.GetRequirement(
+                v1.GetRequirementRequest(requirement_id=only(paused).requirement_id)
+            )
+            assert repr(echo.seen.pop()) == repr(value)
+            assert same(got.requirement.resolution.user_input.values_json, {"value": value})
+            [made] = result_of(run, "work").tool_executions
+            assert same(made.tool_args_json, {"value": value})
+
+
+async def test_an_external_result_comes_through_exactly(database_url: str) -> None:
+    echo = Echo()
+    async with served(echo.app(external_execution=True), database_url) as service:
+        for value in (*EXACT.values(), SURROGATES):
+            paused = await service.run("Work")
+            run = await service.resolve(paused, external_result(only(paused), escaped(value)))
+            [made] = result_of(run, "work").tool_executions
+            assert same(made.result_json, value)
+            assert echo.told.pop() == jsontext.shown(value)
+    assert echo.seen == []
+
+
+async def test_session_state_comes_through_exactly(database_url: str) -> None:
+    """Written by a caller, read and written by a function, and read by the next run."""
     seen: list[Any] = []
-    told: list[str] = []
 
-    def listen(request: Any) -> str:
-        [result] = request.messages[-1].results
-        told.append(result.text)
-        return "done"
+    def move(given: Any, run_context: RunContext) -> None:
+        state = run_context.session_state
+        seen.append(state.get("there", state.get("here")))
+        state["there"] = state.pop("here", state.get("there"))
 
-    wrote = Call("echo", json.dumps({"value": value}, ensure_ascii=False))
-    app = agent_app([wrote, listen], echoing(seen, requires_confirmation=gated))
-    async with served(app, database_url) as service:
-        run = await service.run("Work")
-        if gated:
-            asked = only(run)
-            assert same(asked.tool_execution.tool_args_json, {"value": value})
-            assert seen == []
-            run = await service.resolve(run, confirm(asked))
-        assert run.state == v1.RUN_STATE_COMPLETED
-    [made] = result_of(run, "work").tool_executions
-    assert repr(seen) == repr([value])
-    assert same(made.tool_args_json, {"value": value})
-    assert same(made.result_json, value)
-    assert told == [jsontext.shown(value)]
+    async with served(app_of(Step(name="move", executor=move)), database_url) as service:
+        for value in (*EXACT.values(), SURROGATES):
+            session = v1.Session(session_id="s", state_json=escaped({"here": value}))
+            update = v1.UpdateSessionRequest(session=session, allow_missing=True)
+            await service.sessions.UpdateSession(update)
+            for _ in range(2):
+                run = await service.run("Work", session_id="s")
+                assert run.state == v1.RUN_STATE_COMPLETED
+                assert repr(seen.pop()) == repr(value)
+            got = await service.sessions.GetSession(v1.GetSessionRequest(session_id="s"))
+            assert same(got.session.state_json, {"there": value})
 
 
-async def test_values_of_a_person_come_through_exactly(database_url: str, value: Any) -> None:
-    seen: list[Any] = []
-    app = agent_app([call("echo"), "done"], echoing(seen, requires_user_input=True))
-    async with served(app, database_url) as service:
-        paused = await service.run("Work")
-        given = user_input(only(paused), escaped({"value": value}))
-        run = await service.resolve(paused, given)
-        assert run.state == v1.RUN_STATE_COMPLETED
-        got = await service.requirements.GetRequirement(
-            v1.GetRequirementRequest(requirement_id=only(paused).requirement_id)
-        )
-    assert repr(seen) == repr([value])
-    assert same(got.requirement.resolution.user_input.values_json, {"value": value})
-    [made] = result_of(run, "work").tool_executions
-    assert same(made.tool_args_json, {"value": value})
+# Text that is none.
 
 
 async def test_lone_surrogates_are_no_arguments(database_url: str) -> None:
     """The model is told so; nobody is asked, and no tool is called."""
-    seen: list[Any] = []
-    for wrote in (json.dumps({"value": SURROGATES}), f'{{"value": "{SURROGATES}"}}'):
-        turns = [Call("echo", wrote), "sorry"]
-        app = agent_app(turns, echoing(seen, requires_confirmation=True))
-        async with served(app, database_url) as service:
+    echo = Echo()
+    async with served(echo.app(requires_confirmation=True), database_url) as service:
+        for wrote in (json.dumps({"value": SURROGATES}), f'{{"value": "{SURROGATES}"}}'):
+            echo.wrote = wrote
             run = await service.run("Work")
-        assert run.state == v1.RUN_STATE_COMPLETED
-        [made] = result_of(run, "work").tool_executions
-        assert "lone surrogate" in made.error_message
-    assert seen == []
+            assert run.state == v1.RUN_STATE_COMPLETED
+            [made] = result_of(run, "work").tool_executions
+            assert "lone surrogate" in made.error_message
+            assert echo.told.pop() == made.error_message
+    assert echo.seen == []
 
 
 async def test_lone_surrogates_are_no_values(database_url: str) -> None:
-    seen: list[Any] = []
-    app = agent_app([call("echo"), "done"], echoing(seen, requires_user_input=True))
-    async with served(app, database_url) as service:
+    echo = Echo()
+    async with served(echo.app(requires_user_input=True), database_url) as service:
         paused = await service.run("Work")
         answer = user_input(only(paused), json.dumps({"value": SURROGATES}))
         async with untouched(service, paused):
@@ -220,55 +255,7 @@ async def test_lone_surrogates_as_keys_of_a_result_fail_the_step(database_url: s
     assert "cannot be JSON" in run.error.message
 
 
-async def test_lone_surrogates_of_an_outside_system_come_through(database_url: str) -> None:
-    app = agent_app([call("echo"), "done"], echoing([], external_execution=True))
-    async with served(app, database_url) as service:
-        paused = await service.run("Work")
-        answer = external_result(only(paused), json.dumps(SURROGATES))
-        run = await service.resolve(paused, answer)
-    [made] = result_of(run, "work").tool_executions
-    assert same(made.result_json, SURROGATES)
-
-
-async def test_an_external_result_comes_through_exactly(database_url: str, value: Any) -> None:
-    told: list[str] = []
-
-    def listen(request: Any) -> str:
-        told.append(request.messages[-1].results[0].text)
-        return "done"
-
-    app = agent_app([call("echo"), listen], echoing([], external_execution=True))
-    async with served(app, database_url) as service:
-        paused = await service.run("Work")
-        run = await service.resolve(paused, external_result(only(paused), escaped(value)))
-    [made] = result_of(run, "work").tool_executions
-    assert same(made.result_json, value)
-    assert told == [jsontext.shown(value)]
-
-
-async def test_session_state_comes_through_exactly(database_url: str, value: Any) -> None:
-    """Written by a caller, read and written by a function, and read by the next run."""
-    seen: list[Any] = []
-
-    def move(given: Any, run_context: RunContext) -> None:
-        state = run_context.session_state
-        seen.append(state.get("there", state.get("here")))
-        state["there"] = state.pop("here", state.get("there"))
-
-    async with served(app_of(Step(name="move", executor=move)), database_url) as service:
-        await service.sessions.UpdateSession(
-            v1.UpdateSessionRequest(
-                session=v1.Session(session_id="s", state_json=escaped({"here": value})),
-                allow_missing=True,
-            )
-        )
-        for _ in range(2):
-            run = await service.run("Work", session_id="s")
-            assert run.state == v1.RUN_STATE_COMPLETED
-        got = await service.sessions.GetSession(v1.GetSessionRequest(session_id="s"))
-    assert repr(seen) == repr([value, value])
-    assert same(got.session.state_json, {"there": value})
-
+# Texts.
 
 TEXTS = {
     "not_ascii": "na\u00efve \u4e2d\u6587 \U0001f600",
@@ -278,28 +265,21 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
-async def test_a_note_comes_through_exactly(database_url: str, name: str) -> None:
-    note = TEXTS[name]
-    told: list[str] = []
-
-    def listen(request: Any) -> str:
-        told.append(request.messages[-1].results[0].text)
-        return "done"
-
-    app = agent_app([call("echo"), listen], echoing([], requires_confirmation=True))
-    async with served(app, database_url) as service:
-        paused = await service.run("Work")
-        run = await service.resolve(paused, reject(only(paused), note))
-        [decided] = [
-            one.requirement_resolved.resolution
-            for one in await service.events(run)
-            if one.HasField("requirement_resolved")
-        ]
-    assert told == [note]
-    assert decided.reject.note == note
-    [made] = result_of(run, "work").tool_executions
-    assert made.error_message == note
+async def test_a_note_comes_through_exactly(database_url: str) -> None:
+    echo = Echo()
+    async with served(echo.app(requires_confirmation=True), database_url) as service:
+        for note in TEXTS.values():
+            paused = await service.run("Work")
+            run = await service.resolve(paused, reject(only(paused), note))
+            [decided] = [
+                one.requirement_resolved.resolution
+                for one in await service.events(run)
+                if one.HasField("requirement_resolved")
+            ]
+            assert echo.told.pop() == note
+            assert decided.reject.note == note
+            [made] = result_of(run, "work").tool_executions
+            assert made.error_message == note
 
 
 async def test_labels_come_through_exactly(database_url: str) -> None:
@@ -331,9 +311,7 @@ async def test_what_an_agent_says_comes_through(database_url: str) -> None:
             run = await Caller(service, streams).run()
             assert run.state == v1.RUN_STATE_COMPLETED
             assert same(run.output_json, said)
-        stream = service.runs.RunStream(
-            v1.RunStreamRequest(spec=v1.RunSpec(workflow_id="Work"))
-        )
+        stream = service.runs.RunStream(v1.RunStreamRequest(spec=v1.RunSpec(workflow_id="Work")))
         live = [
             event.content_delta.text
             async for one in stream
@@ -343,28 +321,36 @@ async def test_what_an_agent_says_comes_through(database_url: str) -> None:
     assert "".join(live) == said.replace("\ud800", "\ufffd")
 
 
-@pytest.mark.parametrize("text", ["\ud800 is wrong", "nul \0", "\U0001f600" * 3_000])
-async def test_an_error_of_a_tool_comes_through(database_url: str, text: str) -> None:
-    def fail() -> str:
-        raise ValueError(text)
+WRONG = ("\ud800 is wrong", "nul \0", "\U0001f600" * 3_000)
 
-    async with served(agent_app([call("fail"), "done"], fail), database_url) as service:
+
+async def test_an_error_of_a_tool_comes_through(database_url: str) -> None:
+    def fail(number: int) -> str:
+        raise ValueError(WRONG[number])
+
+    turn = [call("fail", number=number) for number in range(3)]
+    async with served(agent_app([turn, "done"], fail), database_url) as service:
         run = await service.run("Work")
     assert run.state == v1.RUN_STATE_COMPLETED
-    [made] = result_of(run, "work").tool_executions
-    assert made.error_message == text.replace("\ud800", "\ufffd")[:2_000]
+    made = result_of(run, "work").tool_executions
+    assert [one.error_message for one in made] == [shown(text) for text in WRONG]
 
 
-@pytest.mark.parametrize("text", ["\ud800 is wrong", "nul \0", "\U0001f600" * 3_000])
-async def test_an_error_of_a_step_comes_through(database_url: str, text: str) -> None:
+async def test_an_error_of_a_step_comes_through(database_url: str) -> None:
     def fail(given: Any) -> str:
-        raise ValueError(text)
+        raise ValueError(WRONG[given.input])
 
     steps = [Step(name="skipped", executor=fail, on_error="skip"), Step(name="f", executor=fail)]
     async with served(app_of(*steps), database_url) as service:
-        run = await service.run("Work")
-    assert run.state == v1.RUN_STATE_FAILED
-    assert run.error.message == text.replace("\ud800", "\ufffd")[:2_000]
+        for number, text in enumerate(WRONG):
+            run = await service.run("Work", input_json=str(number))
+            assert run.state == v1.RUN_STATE_FAILED
+            assert run.error.message == shown(text)
+
+
+def shown(text: str) -> str:
+    """As a person may read it: a part is enough."""
+    return text.replace("\ud800", "\ufffd")[:2_000]
 
 
 async def test_a_tool_that_does_not_exist_may_have_any_name(database_url: str) -> None:
@@ -376,18 +362,26 @@ async def test_a_tool_that_does_not_exist_may_have_any_name(database_url: str) -
     assert [one.error_message[:17] for one in made] == ["There is no tool "] * 4
 
 
-@pytest.mark.parametrize(
-    "args", ["{", "[1]", "1", '{"value": NaN}', "[" * 1_000, '{"value": 1e999}', "\ud800", "\0"]
-)
-async def test_a_model_that_cannot_write_json_is_told_so(database_url: str, args: str) -> None:
-    seen: list[Any] = []
-    app = agent_app([Call("echo", args), "sorry"], echoing(seen, requires_confirmation=True))
-    async with served(app, database_url) as service:
-        run = await service.run("Work")
-    assert run.state == v1.RUN_STATE_COMPLETED
-    [made] = result_of(run, "work").tool_executions
-    assert made.error_message.startswith("The arguments of echo ")
-    assert seen == []
+async def test_a_model_that_cannot_write_json_is_told_so(database_url: str) -> None:
+    echo = Echo()
+    async with served(echo.app(requires_confirmation=True), database_url) as service:
+        for wrote in (
+            "{",
+            "[1]",
+            "1",
+            '{"value": NaN}',
+            "[" * 1_000,
+            '{"value": 1e999}',
+            "\ud800",
+            "\0",
+            '"' + "x" * 1_000_000 + '"',
+        ):
+            echo.wrote = wrote
+            run = await service.run("Work")
+            assert run.state == v1.RUN_STATE_COMPLETED
+            [made] = result_of(run, "work").tool_executions
+            assert made.error_message.startswith("The arguments of echo ")
+    assert echo.seen == []
 
 
 # Too large, too deep.
@@ -412,7 +406,7 @@ def too_big(request: pytest.FixtureRequest) -> Any:
     return BIG[request.param][1]()
 
 
-async def assert_not_inside(run: v1.Run) -> None:
+def assert_not_inside(run: v1.Run) -> None:
     """Whatever came of it, it is no puzzle for the operator."""
     assert run.state in (v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED)
     assert run.error.reason != "INTERNAL"
@@ -430,9 +424,7 @@ async def test_a_result_of_a_step_that_just_fits_is_exact(
     assert jsontext.loads(run.output_json) == just_fits
 
 
-async def test_a_result_of_a_step_that_is_too_big_fails_it(
-    database_url: str, too_big: Any
-) -> None:
+async def test_a_result_of_a_step_that_is_too_big_fails_it(database_url: str, too_big: Any) -> None:
     app = app_of(Step(name="big", executor=lambda given: too_big))
     async with served(app, database_url) as service:
         run = await service.run("Work")
@@ -467,8 +459,7 @@ async def test_a_result_of_a_tool_that_is_too_big_is_its_failure(
 async def test_an_external_result_that_just_fits_is_exact(
     database_url: str, just_fits: Any
 ) -> None:
-    app = agent_app([call("echo"), "done"], echoing([], external_execution=True))
-    async with served(app, database_url) as service:
+    async with served(Echo().app(external_execution=True), database_url) as service:
         paused = await service.run("Work")
         answer = external_result(only(paused), jsontext.dumps(just_fits))
         run = await service.resolve(paused, answer)
@@ -512,7 +503,7 @@ async def test_what_branches_give_together_may_be_too_much(database_url: str) ->
     )
     async with served(app, database_url) as service:
         run = await service.run("Work")
-    await assert_not_inside(run)
+    assert_not_inside(run)
     assert run.state == v1.RUN_STATE_FAILED
     assert "longer" in run.error.message
 
@@ -520,11 +511,18 @@ async def test_what_branches_give_together_may_be_too_much(database_url: str) ->
 async def test_what_an_agent_writes_may_be_too_much(database_url: str) -> None:
     """Its turn is recorded whole: text, arguments, and what was found of them."""
     half = "x" * (LONG * 6 // 10)
-    seen: list[Any] = []
-    app = agent_app([[half, call("echo", value=half)], "done"], echoing(seen))
+    app = agent_app([[half, call("echo", value=half)], "done"], Echo().tool())
     async with served(app, database_url) as service:
         run = await service.run("Work")
-    await assert_not_inside(run)
+    assert_not_inside(run)
+
+
+async def test_what_an_agent_says_may_be_too_much(database_url: str) -> None:
+    async with served(agent_app(["x" * LONG]), database_url) as service:
+        run = await service.run("Work")
+    assert run.state == v1.RUN_STATE_FAILED
+    assert run.error.reason == "MODEL_FAILED"
+    assert run.error.message == "the text of the model is longer than 1,000,000 characters"
 
 
 async def test_a_session_state_that_grows_too_large_fails_the_call_that_made_it(
@@ -541,7 +539,7 @@ async def test_a_session_state_that_grows_too_large_fails_the_call_that_made_it(
     async with served(app, database_url) as service:
         run = await service.run("Work", session_id="s")
         got = await service.sessions.GetSession(v1.GetSessionRequest(session_id="s"))
-    await assert_not_inside(run)
+    assert_not_inside(run)
     assert run.state == v1.RUN_STATE_FAILED
     assert run.error.reason == "SESSION_STATE_NOT_JSON"
     assert list(jsontext.loads(got.session.state_json)) == ["0"]

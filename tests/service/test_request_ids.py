@@ -145,9 +145,7 @@ async def test_a_repeated_continue_joins_the_first(database_url: str) -> None:
             assert (await service.runs.ContinueRun(request)).run == ended
             for other in (
                 v1.ContinueRunRequest(run_id=run.run_id, request_id="c1"),
-                v1.ContinueRunRequest(
-                    run_id=run.run_id, resolutions=answers[:1], request_id="c1"
-                ),
+                v1.ContinueRunRequest(run_id=run.run_id, resolutions=answers[:1], request_id="c1"),
             ):
                 await assert_reused(service.runs.ContinueRun(other), "c1")
     assert ledger.calls == ["a", "b"]

@@ -173,9 +173,7 @@ async def test_of_a_hundred_contrary_decisions_one_wins(database_url: str, notes
         if isinstance(problem, Refusal):
             assert problem.reason == "REQUIREMENT_ALREADY_RESOLVED"
             assert problem.metadata["resolution"] == winner.WhichOneof("resolution")
-            assert (
-                problem.metadata["resolve_time"] == requirement.resolve_time.ToJsonString()
-            )
+            assert problem.metadata["resolve_time"] == requirement.resolve_time.ToJsonString()
     assert ended.state == v1.RUN_STATE_COMPLETED
     assert ledger.calls == (["it"] if winner.HasField("confirm") else [])
 
@@ -339,9 +337,7 @@ async def test_a_run_that_is_not_paused_cannot_be_continued(database_url: str) -
             await assert_not_paused(service, failed.run_id, "FAILED")
     async with served(one(ledger), database_url) as service:
         paused = await service.run("Work")
-        cancelled = (
-            await service.runs.CancelRun(v1.CancelRunRequest(run_id=paused.run_id))
-        ).run
+        cancelled = (await service.runs.CancelRun(v1.CancelRunRequest(run_id=paused.run_id))).run
         async with untouched(service, cancelled):
             await assert_not_paused(service, paused.run_id, "CANCELLED")
 
@@ -362,11 +358,12 @@ async def test_an_answer_for_a_cancelled_run_comes_too_late(database_url: str) -
     async with served(one(ledger), database_url) as service:
         paused = await service.run("Work")
         asked = only(paused)
-        cancelled = (
-            await service.runs.CancelRun(v1.CancelRunRequest(run_id=paused.run_id))
-        ).run
+        cancelled = (await service.runs.CancelRun(v1.CancelRunRequest(run_id=paused.run_id))).run
         async with untouched(service, cancelled):
-            for late in (service.resolve(paused, confirm(asked)), resolve_one(service, confirm(asked))):
+            for late in (
+                service.resolve(paused, confirm(asked)),
+                resolve_one(service, confirm(asked)),
+            ):
                 problem = await refused(late)
                 assert (problem.code, problem.reason) == (FAILED, "REQUIREMENT_CANCELLED")
                 assert problem.metadata == {"requirement_id": asked.requirement_id}

@@ -165,7 +165,12 @@ async def test_many_changes_at_once_are_all_seen_one_after_the_other(database_ur
 
 async def test_a_session_name_may_be_in_any_language(database_url: str) -> None:
     async with served(agent_app(["done"]), database_url) as service:
-        for name in ("caf\u00e9", "\u5929\u6c17\u3000\u4e88\u5831", "\U0001f468\u200d\U0001f469", "a b"):
+        for name in (
+            "caf\u00e9",
+            "\u5929\u6c17\u3000\u4e88\u5831",
+            "\U0001f468\u200d\U0001f469",
+            "a b",
+        ):
             await service.run("Work", session_id=name)
             assert (await session(service, name)).session_id == name
 
@@ -182,7 +187,9 @@ async def test_a_workflow_is_described_as_it_runs(database_url: str) -> None:
         assert [node.description for node in got.nodes] == ["Does it."]
 
 
-@pytest.mark.parametrize("name", ["\u5929\u6c17\u3000\u4e88\u5831", "\U0001f468\u200d\U0001f469", "caf\u00e9"])
+@pytest.mark.parametrize(
+    "name", ["\u5929\u6c17\u3000\u4e88\u5831", "\U0001f468\u200d\U0001f469", "caf\u00e9"]
+)
 async def test_a_workflow_name_may_be_in_any_language(database_url: str, name: str) -> None:
     app = Interlock([Workflow(name=name, steps=[Step(name=name, executor=lambda given: name)])])
     async with served(app, database_url) as service:

@@ -76,9 +76,7 @@ async def test_a_call_under_way_is_finished(database_url: str) -> None:
     async with served(agent_app(["done"]), database_url) as service:
         create = v1.UpdateSessionRequest(session=v1.Session(session_id="s"), allow_missing=True)
         await service.sessions.UpdateSession(create)
-        change = v1.UpdateSessionRequest(
-            session=v1.Session(session_id="s", state_json='{"a":1}')
-        )
+        change = v1.UpdateSessionRequest(session=v1.Session(session_id="s", state_json='{"a":1}'))
         async with service.runtime.database.transaction() as connection:
             await connection.execute(text("SELECT FROM sessions FOR UPDATE"))
             changing = asyncio.ensure_future(service.sessions.UpdateSession(change))
@@ -227,7 +225,9 @@ async def test_a_gated_effect_that_outlasts_the_grace_is_asked_about(database_ur
     async with served(app, database_url, QUICK) as service:
         paused = await service.run("Work")
         request = v1.ContinueRunRequest(
-            run_id=paused.run_id, resolutions=[confirm(only(paused))], wait_timeout={}  # type: ignore[arg-type]
+            run_id=paused.run_id,
+            resolutions=[confirm(only(paused))],
+            wait_timeout={},  # type: ignore[arg-type]
         )
         await service.runs.ContinueRun(request)
         await point.entered.wait()

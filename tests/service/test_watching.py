@@ -88,9 +88,7 @@ async def test_from_every_position_the_same_events_follow(database_url: str) -> 
 async def test_the_snapshot_of_a_paused_run_says_what_it_waits_for(database_url: str) -> None:
     async with served(eventful(Ledger()), database_url) as service:
         paused = await service.run("Work")
-        messages = await responses(
-            watch(service, paused, paused.last_sequence, end_on_pause=True)
-        )
+        messages = await responses(watch(service, paused, paused.last_sequence, end_on_pause=True))
         assert [one.snapshot for one in messages] == [paused]
 
 
@@ -102,10 +100,7 @@ async def test_a_watcher_sees_a_run_through_its_pauses(database_url: str) -> Non
         served(eventful(ledger), database_url) as other,
     ):
         run = await service.run("Work")
-        watching = [
-            asyncio.create_task(events_of(watch(where, run)))
-            for where in (service, other)
-        ]
+        watching = [asyncio.create_task(events_of(watch(where, run))) for where in (service, other)]
         run = await other.resolve(run, confirm(only(run)))
         run = await service.resolve(run, reject(only(run)))
         seen = await asyncio.gather(*watching)
@@ -157,9 +152,7 @@ async def test_the_stream_of_a_run_begins_with_its_first_event(database_url: str
 async def test_the_stream_of_a_continue_begins_with_the_decision(database_url: str) -> None:
     async with served(eventful(Ledger()), database_url) as service:
         run = await service.run("Work")
-        request = v1.ContinueRunStreamRequest(
-            run_id=run.run_id, resolutions=[confirm(only(run))]
-        )
+        request = v1.ContinueRunStreamRequest(run_id=run.run_id, resolutions=[confirm(only(run))])
         events = stored(await events_of(service.runs.ContinueRunStream(request)))
         assert events == (await service.events(run))[run.last_sequence :]
         assert kinds(events)[:3] == [
@@ -292,9 +285,7 @@ async def test_there_are_only_so_many_streams(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["unary", "stream"])
-async def test_a_run_goes_on_without_whoever_started_it(
-    database_url: str, streams: bool
-) -> None:
+async def test_a_run_goes_on_without_whoever_started_it(database_url: str, streams: bool) -> None:
     """A disconnect cancels nothing (INV-2)."""
     point = Point()
     async with served(app_of(Step(name="hold", executor=point.step)), database_url) as service:
@@ -389,9 +380,9 @@ async def until(stream: Any, requirement_id: str, state: int) -> v1.WatchRequire
     async with asyncio.timeout(10):
         async for message in changes(stream):
             shown: v1.WatchRequirementsResponse = message
-            if shown.requirement.requirement_id == requirement_id:
-                if shown.requirement.state == state:
-                    return shown
+            requirement = shown.requirement
+            if (requirement.requirement_id, requirement.state) == (requirement_id, state):
+                return shown
     raise AssertionError("the stream ended")
 
 
@@ -452,9 +443,7 @@ async def test_the_inbox_shows_what_another_server_asks(database_url: str) -> No
 
 async def test_the_inbox_shows_what_was_selected(database_url: str) -> None:
     async with served(eventful(Ledger()), database_url) as service:
-        wanted = v1.RequirementFilter(
-            session_id="mine", states=[v1.REQUIREMENT_STATE_PENDING]
-        )
+        wanted = v1.RequirementFilter(session_id="mine", states=[v1.REQUIREMENT_STATE_PENDING])
         request = v1.WatchRequirementsRequest(filter=wanted, heartbeat_interval=interval(0.1))
         await service.run("Work", session_id="theirs")
         stream = service.requirements.WatchRequirements(request)

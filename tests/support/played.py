@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.memory import Shelf, leg
-
 from interlock import v1
 from interlock_server import Agent, ScriptedModel, Step, StepOutput, Team, Workflow
 from interlock_server.authoring.compile import compile_workflows
 from interlock_server.authoring.conversation import ModelRequest, ToolResult, ToolResults
 from interlock_server.executors.registry import Registry
+from tests.support.memory import Shelf, leg
 
 Decide = Callable[[v1.Requirement], v1.RequirementResolution]
 

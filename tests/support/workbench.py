@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.service import Refusal, Served, open_requirements, refusal
 
 from interlock import v1
 from interlock_server import Agent, Interlock, ScriptedModel, Step, Tool, Workflow, tool
 from interlock_server.authoring.models import Turn
+from tests.support.service import Refusal, Served, open_requirements, refusal
 
 ENDED = (v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED, v1.RUN_STATE_CANCELLED)
 RESTING = (*ENDED, v1.RUN_STATE_PAUSED)
@@ -46,7 +46,7 @@ class Ledger:
     calls: list[Any] = field(default_factory=list)
 
     def gated(self, name: str = "act", **gates: Any) -> Tool:
-        """A tool that notes the text it is called with, and waits for a yes unless told otherwise."""
+        """A tool that notes the text it is given, and waits for a yes unless told otherwise."""
 
         def act(what: str = "") -> str:
             self.calls.append(what)

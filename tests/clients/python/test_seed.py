@@ -1,6 +1,6 @@
 """The user's page: its client code, with other imports and a server's name."""
 
-# ruff: noqa: T201 # the page prints
+# the page prints
 
 from __future__ import annotations
 

@@ -48,8 +48,10 @@ def _run(screen: Screen, client: Client, progress: Progress) -> RunOutput:
     screen.print(f"\nStarting workflow {_WORKFLOW} with: {_QUESTION}\n", style="bold")
     progress.show(client.workflow(_WORKFLOW).run(_QUESTION, stream=True))
     run = client.get_run(progress.run_id)
-    screen.print("\nThe run is paused, and stored: it would outlive a crash.\n", style="bold")
-    _decide(screen, run)
+    screen.print("\nThe run is paused, and stored: it would outlive a crash.", style="bold")
+    if not _decide(screen, run):
+        screen.print("\nNothing is decided, so the run stays paused.", style="bold")
+        return run
     screen.print("\nContinuing.\n", style="bold")
     progress.show(client.continue_run(run, stream=True))
     run = client.get_run(run.run_id)
@@ -61,18 +63,19 @@ def _run(screen: Screen, client: Client, progress: Progress) -> RunOutput:
     return run
 
 
-def _decide(screen: Screen, run: RunOutput) -> None:
-    from interlock_server.cli.prompts import ask_yes_or_no
+def _decide(screen: Screen, run: RunOutput) -> bool:
+    """Asks for the decision, or makes it where there is nobody to ask; whether there is one."""
+    from interlock_server.cli.prompts import ask_all
     from interlock_server.cli.waiting import show_requirement
 
-    for requirement in run.active_requirements:
-        show_requirement(screen, requirement)
-        screen.print("")
-        if screen.can_ask:
-            ask_yes_or_no(screen, requirement)
-        else:
-            screen.print("There is no terminal to ask at: approved.", indent=4)
+    if screen.can_ask:
+        ask_all(screen, run.active_requirements)
+    else:
+        for requirement in run.active_requirements:
+            show_requirement(screen, requirement)
+            screen.print("\nThere is no terminal to ask at: approved.", indent=4)
             requirement.confirm("approved by the demo, as there was nobody to ask")
+    return not run.active_requirements
 
 
 @contextmanager
@@ -92,8 +95,9 @@ def _service(screen: Screen) -> Iterator[str]:
 
 def _temporary_folder() -> Path:
     """A folder that is gone when this process is, however that ends."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP.
+            signal.signal(getattr(signal, name), _leave)
     folder = Path(tempfile.mkdtemp(prefix="interlock-demo-"))
     # What is registered first runs last: by then the database in it has stopped.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

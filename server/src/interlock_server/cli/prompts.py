@@ -33,7 +33,7 @@ def ask_all(screen: Screen, requirements: Sequence[Requirement]) -> None:
 
 def _ask(screen: Screen, requirement: Requirement) -> None:
     asks: dict[str, Callable[[Screen, Requirement], None]] = {
-        "CONFIRMATION": ask_yes_or_no,
+        "CONFIRMATION": _ask_yes_or_no,
         "USER_INPUT": _ask_values,
         "EXTERNAL_EXECUTION": _ask_result,
         "IN_DOUBT": _ask_about_doubt,
@@ -45,7 +45,7 @@ def _ask(screen: Screen, requirement: Requirement) -> None:
         ask(screen, requirement)
 
 
-def ask_yes_or_no(screen: Screen, requirement: Requirement) -> None:
+def _ask_yes_or_no(screen: Screen, requirement: Requirement) -> None:
     """Asks whether a call may run."""
     match _choice(screen, "Approve?", {"y": "yes", "n": "no", _LATER: "later"}):
         case "y":

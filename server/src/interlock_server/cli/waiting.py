@@ -59,12 +59,13 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
     for name, fact in facts.items():
         if fact:
             screen.print(Text.assemble((f"{name:<7}", "dim"), fact), indent=4)
-    show_args(screen, requirement.tool_execution.tool_args)
+    if requirement.tool_execution.tool_name:
+        _show_args(screen, requirement.tool_execution.tool_args)
     for field in requirement.user_input_schema:
         _show_field(screen, field)
 
 
-def show_args(screen: Screen, args: Mapping[str, Any]) -> None:
+def _show_args(screen: Screen, args: Mapping[str, Any]) -> None:
     """Shows the arguments of a call, each in full."""
     if not args:
         screen.print(Text("no arguments", style="dim"), indent=4)

@@ -51,9 +51,7 @@ class Registry:
                 return missing
         return ""
 
-    def missing_for(
-        self, requirement: v1.Requirement, answer: v1.RequirementResolution
-    ) -> str:
+    def missing_for(self, requirement: v1.Requirement, answer: v1.RequirementResolution) -> str:
         """The first name that acting on an answer needs and this code does not have, or nothing."""
         speaker = self.speakers[requirement.executor.executor_id]
         for name in requirement.member_path:

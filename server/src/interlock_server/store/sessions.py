@@ -74,7 +74,11 @@ async def session_merge(
     state = {**jsontext.loads(row.state, bounded=False), **progress.session_changes}
     for name in progress.session_removals:
         state.pop(name, None)
-    parameters = {"session_id": row.session_id, "state": jsontext.dumps(state, bounded=False), "now": now}
+    parameters = {
+        "session_id": row.session_id,
+        "state": jsontext.dumps(state, bounded=False),
+        "now": now,
+    }
     await connection.execute(_SET, parameters)
 
 
