@@ -7,21 +7,25 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.service import confirm, served, user_input
+from tests.support.service import confirm, open_requirements, served, user_input
 from tests.support.workbench import (
     Caller,
     Ledger,
+    Point,
     agent,
     app_of,
+    get,
     only,
     refused,
     resolve_one,
+    rest,
     result_of,
     untouched,
 )
 
 from interlock import v1
 from interlock_server import Interlock, Step, Steps, Team, Workflow, call, tool
+from interlock_server.runtime.runtime import Timing
 
 
 def noted(ledger: Ledger, name: str) -> Step:
@@ -158,6 +162,38 @@ async def test_a_tool_that_is_gone_refuses_and_leaves_the_run_paused(
         ended = await service.resolve(paused, answer)
     assert ended.state == v1.RUN_STATE_COMPLETED
     assert len(ledger.calls) == 1
+
+
+async def test_a_server_without_the_tool_leaves_the_call_to_one_that_has_it(
+    database_url: str,
+) -> None:
+    """It must not even begin: a call that was begun and not ended is a question for a person."""
+    ledger, point = Ledger(), Point()
+    hold, quick = point.tool(requires_confirmation=True), Timing(lease=1.0)
+
+    def app(*tools: Any) -> Interlock:
+        turns = [[call("hold"), call("act", what="it")], "done"]
+        return app_of(Step(name="work", agent=agent(turns, *tools)))
+
+    async with served(app(hold, ledger.gated()), database_url, quick) as service:
+        run = await service.run("Work")
+        for one in open_requirements(run):
+            await resolve_one(service, confirm(one))
+        await point.entered.wait()
+        stopping = asyncio.ensure_future(service.server.stop(10))
+        point.released.set()
+        await stopping
+    assert ledger.calls == []
+    async with served(app(hold), database_url, quick) as service:
+        await service.runtime.take_over()
+        [leg] = [task for _, task in service.runtime._legs.values()]
+        await leg
+        assert (await get(service, run)).state == v1.RUN_STATE_RUNNING
+    async with served(app(hold, ledger.gated()), database_url, quick) as service:
+        ended = await rest(service, run)
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert ledger.calls == ["it"]
+    assert point.passed == 1
 
 
 async def test_a_member_that_is_gone_refuses_and_leaves_the_run_paused(database_url: str) -> None:

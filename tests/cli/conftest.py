@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -209,10 +208,10 @@ class Terminal:
         """Waits until a text is shown, and interrupts as Ctrl-C does, until that is noticed: a
         signal that comes just before a program begins to read is seen with the next."""
         self.wait_for(text)
-        while self._process.poll() is None:
+        is_noticed = False
+        while not is_noticed:
             self._process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.5)
+            is_noticed = bool(select.select([self._ours], [], [], 3.0)[0])
 
     def end(self) -> tuple[int, str]:
         """Waits for the end; gives the exit code and everything that was shown."""

@@ -31,8 +31,9 @@ Start = Callable[..., ServerProcess]
 
 @pytest.fixture
 def serve(interlock: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs `interlock serve` in this process, as far as it comes without an app."""
+    """Runs `interlock serve` in this process, as far as it comes before it listens."""
     monkeypatch.setattr("interlock_server.cli.logs.configure_logs", lambda *_: None)
+    monkeypatch.setattr("interlock_server.cli.process.signal.signal", lambda *_: None)
 
     def run(*arguments: str, **variables: str) -> Outcome:
         return interlock("serve", *arguments, **variables)
@@ -95,44 +96,28 @@ def test_free_addresses() -> None:
         check_address(Screen(), address)
 
 
-def test_a_database_that_is_not_there() -> None:
-    arguments = ("--address", "127.0.0.1:0", "--database-url")
-    done = binary("serve", DESK, *arguments, "postgresql://me:hunter2@127.0.0.1:1/shop")
+def test_a_database_that_is_not_there(serve: Command) -> None:
+    url = "postgresql://me:hunter2@127.0.0.1:1/shop"
+    done = serve(str(DESK), "--address", "127.0.0.1:0", "--database-url", url)
     assert (done.code, done.out) == (7, "")
     assert done.err.startswith(
         "error: cannot use the database postgresql://me@127.0.0.1:1/shop: [Errno 111]"
     )
     assert "hunter2" not in done.err
-    assert "Traceback" not in done.err
 
 
-# What it says.
-
-
-def test_a_schema_that_is_older(postgres_url: str) -> None:
+def test_a_schema_that_is_older(serve: Command, postgres_url: str) -> None:
     url = asyncio.run(new_database(postgres_url, f"cli_{uuid.uuid4().hex}"))
-    variables = {"INTERLOCK_DATABASE_URL": url, "INTERLOCK_ADDRESS": "127.0.0.1:0"}
-    done = binary("serve", DESK, **variables)
+    done = serve(str(DESK), INTERLOCK_DATABASE_URL=url, INTERLOCK_ADDRESS="127.0.0.1:0")
     assert (done.code, done.out) == (7, "")
     assert "run `interlock migrate` and start again" in done.err
+
+
+def test_a_refusal_of_the_installed_program() -> None:
+    done = binary("serve", "no_such_module:app", INTERLOCK_ADDRESS="127.0.0.1:0")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: there is no module 'no_such_module'")
     assert "Traceback" not in done.err
-
-
-def test_it_says_what_it_serves_where_and_from_which_database(
-    server: Start, url: str, interlock: Command
-) -> None:
-    serving = server("--database-url", url.replace("postgres:@", "postgres:hunter2@"))
-    said = "".join(serving.announced)
-    assert "workflows: Refund, Twice, Send, " in said
-    assert "database: postgresql://postgres@/cli_" in said
-    assert "hunter2" not in said
-    assert interlock("run", "Echo", "hi", "--target", serving.target).code == 0
-    code, log = serving.stop(signal.SIGINT)
-    assert code == 0
-    assert "stopping" in log
-    assert "signal=SIGINT" in log
-    assert "stopped" in log
-    assert "hunter2" not in log
 
 
 # How it stops.
@@ -142,9 +127,15 @@ def test_it_says_what_it_serves_where_and_from_which_database(
 def test_a_paused_run_outlives_the_server(server: Start, folder: Path, interlock: Command) -> None:
     arguments = ("--data-dir", str(folder))
     first = server(*arguments)
-    assert f"database: embedded PostgreSQL in {folder}/postgres\n" in first.announced
+    said = "".join(first.announced)
+    assert "workflows: Refund, Twice, Send, " in said
+    assert f"database: embedded PostgreSQL in {folder}/postgres\n" in said
     run = interlock("run", "Refund", "--json", "--target", first.target).json
-    assert first.stop()[0] == 0
+    code, log = first.stop(signal.SIGINT)
+    assert code == 0
+    assert "stopping" in log
+    assert "signal=SIGINT" in log
+    assert "stopped" in log
     second = server(*arguments, "--grace-seconds", "0.1")
     target = ("--target", second.target)
     [waiting] = interlock("pending", "--json", *target).json["requirements"]
@@ -159,12 +150,14 @@ def test_a_paused_run_outlives_the_server(server: Start, folder: Path, interlock
 
 
 def test_a_second_signal_ends_it_at_once(server: Start, url: str, interlock: Command) -> None:
+    url = url.replace("postgres:@", "postgres:hunter2@")
     options = ("--database-url", url, "--grace-seconds", "600", "--log-format", "json")
     serving = server(*options)
     [line] = serving.announced
     said = json.loads(line)
     assert (said["event"], said["target"]) == ("listening", serving.target)
     assert "Refund" in said["workflows"]
+    assert said["database"].startswith("postgresql://postgres@/cli_")
     run_id = interlock("run", "Hold", "--no-wait", "--target", serving.target).out.strip()
     serving.send(signal.SIGTERM)
     until(lambda: interlock("runs", run_id, "--target", serving.target).code != 0)

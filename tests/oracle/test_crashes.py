@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 from tests.oracle.building import build
 from tests.oracle.crashing import Crashing, Fate
 from tests.oracle.playing import play_straight
@@ -126,6 +128,13 @@ _WORLDS = {
         _step("step4", does="raises"),
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Each crash would be shown in all its colours."""
+    with capture_logs():
+        yield
 
 
 @pytest.mark.timeout(300)

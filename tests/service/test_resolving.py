@@ -134,6 +134,22 @@ async def test_a_decision_leaves_its_trace(database_url: str) -> None:
         assert event.step == asked.step
 
 
+async def test_what_a_newer_client_adds_to_its_answer_is_not_kept(database_url: str) -> None:
+    """Nobody here knows what it means, and nobody has bounded it."""
+    ledger = Ledger()
+    async with served(one(ledger), database_url) as service:
+        paused = await service.run("Work")
+        answer = confirm(only(paused))
+        unknown = b"\xba\x3e\xc0\x84\x3d" + b"x" * 1_000_000  # Field 999, a million bytes.
+        newer = v1.RequirementResolution.FromString(answer.SerializeToString() + unknown)
+        assert newer.ByteSize() > 1_000_000
+        response = await resolve_one(service, newer)
+        assert response.requirement.resolution.ByteSize() == answer.ByteSize()
+        # Sent again by an older client, it is the same decision.
+        assert (await service.resolve(paused, answer)).state == v1.RUN_STATE_COMPLETED
+        assert max(one.ByteSize() for one in await service.events(paused)) < 10_000
+
+
 @pytest.mark.parametrize("notes", [False, True], ids=["yes_or_no", "each_with_its_note"])
 async def test_of_a_hundred_contrary_decisions_one_wins(database_url: str, notes: bool) -> None:
     ledger = Ledger()

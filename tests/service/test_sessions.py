@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import text
 from tests.support.service import Served, confirm, served
 from tests.support.workbench import (
     Ledger,
@@ -17,6 +18,7 @@ from tests.support.workbench import (
     only,
     refused,
     rest,
+    somebody_waits,
     start,
     untouched,
 )
@@ -117,6 +119,18 @@ async def test_a_session_with_an_open_run_is_not_deleted(database_url: str) -> N
             v1.ListRequirementsRequest(filter=every)
         )
         assert not listed.requirements
+
+
+async def test_a_run_may_begin_in_a_session_that_is_being_deleted(database_url: str) -> None:
+    """It waits for the end of the old session, and begins a new one."""
+    async with served(agent_app(["done"]), database_url) as service:
+        await update(service, '{"old":true}', allow_missing=True)
+        async with service.runtime.database.transaction() as connection:
+            await connection.execute(text("DELETE FROM sessions"))
+            running = asyncio.ensure_future(service.run("Work", session_id="s"))
+            await somebody_waits(service)
+        assert (await running).state == v1.RUN_STATE_COMPLETED
+        assert (await session(service)).state_json == "{}"
 
 
 def counting(point: Point | None = None) -> Interlock:

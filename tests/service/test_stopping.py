@@ -25,6 +25,7 @@ from tests.support.workbench import (
     refused,
     responses,
     rest,
+    somebody_waits,
     start,
 )
 
@@ -80,8 +81,7 @@ async def test_a_call_under_way_is_finished(database_url: str) -> None:
         async with service.runtime.database.transaction() as connection:
             await connection.execute(text("SELECT FROM sessions FOR UPDATE"))
             changing = asyncio.ensure_future(service.sessions.UpdateSession(change))
-            # It has arrived when the next call on the same connection is answered.
-            await service.runs.ListRuns(v1.ListRunsRequest())
+            await somebody_waits(service)
             stopping = asyncio.ensure_future(service.server.stop(10))
             while not service.runtime.is_closing:
                 await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from interlock import v1
 from interlock_server import Agent, Interlock, ScriptedModel, Step, Tool, Workflow, tool
@@ -146,6 +147,17 @@ async def resolve_one(
     request = v1.ResolveRequirementRequest(resolution=answer, **more)
     response: v1.ResolveRequirementResponse = await service.requirements.ResolveRequirement(request)
     return response
+
+
+async def somebody_waits(service: Served) -> None:
+    """Comes back when a transaction of the service waits for another one."""
+    waiting = text(
+        "SELECT FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10):
+        while not await service.runtime.database.fetch(waiting):
+            await asyncio.sleep(0.005)
 
 
 # Readers.

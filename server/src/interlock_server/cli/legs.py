@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ def follow(
     Args:
         asks: ask the person at the terminal whenever it pauses.
     """
-    with interruptible(screen, progress):
+    with interruptible(screen, lambda: progress.run_id):
         progress.show(events)
         run = client.get_run(progress.run_id)
         put_off: set[str] = set()
@@ -60,13 +60,12 @@ def conclude(screen: Screen, run: RunOutput, *, was_asked: bool = False) -> None
 
 
 @contextmanager
-def interruptible(screen: Screen, progress: Progress) -> Iterator[None]:
-    """Lets a person leave without the run."""
+def interruptible(screen: Screen, run_id_of: Callable[[], str]) -> Iterator[None]:
+    """Lets a person leave without the run, whose id may become known only inside."""
     try:
         yield
     except KeyboardInterrupt:
-        if progress.run_id:
-            run_id = safe(progress.run_id)
+        if run_id := safe(run_id_of()):
             screen.note("\nThe run goes on without you:")
             screen.note(f"  {command(f'watch {run_id}', screen)}")
             screen.note(f"  {command(f'cancel {run_id}', screen)}")

@@ -152,11 +152,13 @@ class _Now:
                 self._steps.pop(event.step_id, None)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for agent, text in self.texts.values():
+        # Another thread draws: it looks at copies.
+        for agent, text in list(self.texts.values()):
             yield Text(safe(agent), style="dim")
             for line in safe_lines(text)[-_LIVE_LINES:]:
                 yield Text(f"  │ {line[4 - options.max_width :]}")
-        self._spinner.update(text=Text(safe(", ".join(self._steps.values())) or "…", style="dim"))
+        steps = safe(", ".join(list(self._steps.values())))
+        self._spinner.update(text=Text(steps or "…", style="dim"))
         yield self._spinner
 
 

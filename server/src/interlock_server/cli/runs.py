@@ -137,10 +137,11 @@ def watch(
             waiting = [one for step in event.step_requirements for one in step.requirements]
             show_waiting(screen, waiting)
 
-    progress = Progress(screen, on_pause)
-    progress.run_id = found.run_id
-    with connected(screen, patience=PATIENTLY) as client, interruptible(screen, progress):
-        progress.show(
+    with (
+        connected(screen, patience=PATIENTLY) as client,
+        interruptible(screen, lambda: found.run_id),
+    ):
+        Progress(screen, on_pause).show(
             client.watch_run(found.run_id, after_sequence=after, end_on_pause=until_pause)
         )
         state = client.get_run(found.run_id).state
@@ -256,11 +257,8 @@ def _run_and_wait(
 
 def _wait(screen: Screen, client: Client, started: RunOutput) -> RunOutput:
     from interlock_server.cli.legs import interruptible
-    from interlock_server.cli.progress import Progress
 
-    progress = Progress(screen)
-    progress.run_id = started.run_id
-    with interruptible(screen, progress):
+    with interruptible(screen, lambda: started.run_id):
         return client.wait_run(started)
 
 

@@ -65,10 +65,13 @@ class Effect:
         doubt: for an effect that must not be repeated: the question to ask when
             a process died between its start and its record. An effect without
             one is simply performed again.
+        check: raises `CodeMissing` when it cannot be performed here, so that it
+            is not even begun.
     """
 
     perform: Callable[[Performance], Awaitable[Any]]
     doubt: v1.Requirement | None = None
+    check: Callable[[], object] = lambda: None
 
 
 class Context(Protocol):

@@ -322,7 +322,8 @@ class Conversation:
         doubt = self._about(one, v1.REQUIREMENT_KIND_IN_DOUBT) if one.gate else None
         self._emit(one, tool_call_started=v1.ToolCallStarted(tool_execution=one.execution))
         try:
-            result = await self.scene.context.call(one.key, Effect(perform, doubt))
+            effect = Effect(perform, doubt, check=lambda: self._tool(one))
+            result = await self.scene.context.call(one.key, effect)
             one.execution.result_json = jsontext.dumps(result)
         except EffectFailed as failure:
             one.execution.error_message = jsontext.clean(failure.message) or failure.reason

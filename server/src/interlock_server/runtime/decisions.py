@@ -68,6 +68,7 @@ def check_answer(
     recorded = v1.RequirementResolution()
     recorded.CopyFrom(resolution)
     recorded.ClearField("etag")
+    recorded.DiscardUnknownFields()
     match kind:
         case "confirm" if resolution.confirm.edited_args_json:
             text = "this tool's arguments cannot be edited; leave it out"

@@ -205,6 +205,7 @@ class Recorder:
                     text = note or "The call was interrupted, and may have happened."
                     return {"error": ["INTERRUPTED", text]}
         self._check_stop()
+        effect.check()
         self._record(key.attempt(number), None)
         await self.flush()
         self._check_stop()
