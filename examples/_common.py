@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock import Requirement
-from interlock_server import Interlock, ScriptedModel, Settings
-from interlock_server.authoring.conversation import ModelRequest, ToolResults
+from interlock_server import Interlock, ModelRequest, ScriptedModel, Settings, ToolResults
 
 
 def _options() -> argparse.Namespace:

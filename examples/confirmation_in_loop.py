@@ -11,9 +11,18 @@ import re
 
 from _common import approves, model, outcome, service
 from interlock import Client
-from interlock_server import Agent, Interlock, Loop, Step, StepOutput, Workflow, call, tool
-from interlock_server.authoring.conversation import ModelRequest
-from interlock_server.authoring.models import Call
+from interlock_server import (
+    Agent,
+    Call,
+    Interlock,
+    Loop,
+    ModelRequest,
+    Step,
+    StepOutput,
+    Workflow,
+    call,
+    tool,
+)
 
 
 @tool(requires_confirmation=True)

@@ -81,7 +81,8 @@ def of_agent(**more: Any) -> list[str]:
 
 
 def of_tool(*gates: str, **more: Any) -> list[str]:
-    return of_agent(tools=[tool(**dict.fromkeys(gates, True), **more)(pay)])
+    flags: dict[str, Any] = {**dict.fromkeys(gates, True), **more}
+    return of_agent(tools=[tool(**flags)(pay)])
 
 
 # The tree.
@@ -510,7 +511,7 @@ def test_a_mistake_in_a_member_is_reported_once() -> None:
 def test_all_mistakes_are_reported_at_once() -> None:
     """One start tells everything: from the tree, from the agents, and from their models."""
     agent = Agent(name="a", model=None, tools=[tool(external_execution=True)(yields)], max_turns=0)
-    steps = [
+    steps: list[Any] = [
         Step(name="s", agent=agent, on_error="never"),  # type: ignore[arg-type]
         Loop(name="l", steps=[], max_iterations=0),
         Condition(name="c", steps=[Step(name="")], evaluator=1),  # type: ignore[arg-type]

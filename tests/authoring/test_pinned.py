@@ -15,6 +15,7 @@ from tests.support.workbench import (
     agent,
     app_of,
     get,
+    hand_over,
     only,
     refused,
     resolve_one,
@@ -180,9 +181,7 @@ async def test_a_server_without_the_tool_leaves_the_call_to_one_that_has_it(
         for one in open_requirements(run):
             await resolve_one(service, confirm(one))
         await point.entered.wait()
-        stopping = asyncio.ensure_future(service.server.stop(10))
-        point.released.set()
-        await stopping
+        await hand_over(service, point)
     assert ledger.calls == []
     async with served(app(hold), database_url, quick) as service:
         await service.runtime.take_over()

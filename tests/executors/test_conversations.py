@@ -78,7 +78,7 @@ async def test_a_rejection_is_told_to_the_model_word_for_word() -> None:
     assert content(await run.decide(no("too expensive"))) == "understood"
     assert log == []
     [told] = model.told
-    assert (told.text, told.is_error) == ("too expensive", True)
+    assert (told.text, told.is_error, told.is_refusal) == ("too expensive", True, True)
     assert "tool_call_started" not in run.kinds
 
 

@@ -193,6 +193,16 @@ class TestConversation:
         *_, result = wire.requests[1]["input"]
         assert json.loads(result["output"]) == {"error": "no such city"}
 
+    async def test_a_refusal_is_told_word_for_word(self) -> None:
+        with OpenAIWire([FunctionCall("get_weather"), "I see."]) as wire:
+            model = connect(wire)
+            turn = await ask_whole(model, HELLO)
+            (call,) = turn.tool_calls
+            refusal = ToolResult(call.tool_call_id, call.tool_name, "not now", True, True)
+            await ask_whole(model, HELLO, turn, ToolResults((refusal,)))
+        *_, result = wire.requests[1]["input"]
+        assert result["output"] == "not now"
+
     async def test_reasoning_survives_storage(self, ask: Ask) -> None:
         script: list[Turn] = [
             [Reasoning("I must look it up."), FunctionCall("get_weather", {"city": "Rome"})],

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from interlock_server.executors import tools
-from interlock_server.executors.models import ToolSchema
+from interlock_server.executors.models import ToolSchema, tool_schema
 
 
 @pytest.fixture(autouse=True)
 def _schemas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Worlds have thousands of tools and three signatures; reading those is most of a build."""
-    read = tools.tool_schema
+    read = tool_schema
     known: dict[CodeType, ToolSchema] = {}
 
     def read_once(

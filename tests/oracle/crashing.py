@@ -124,6 +124,7 @@ class Crashing:
     log: Log = field(default_factory=Log)
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     crashes: list[Crash] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     _now: datetime = EPOCH
 
     async def play(self) -> Stored:
@@ -235,6 +236,7 @@ class Crashing:
             answer.retry.SetInParent()
         else:
             answer.external_result.CopyFrom(happened)
+        self.doubts.append(f"doubt: {answer.WhichOneof('resolution')}")
         return answer
 
     def _request(self, name: str) -> RequestKey:

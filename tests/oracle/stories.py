@@ -95,13 +95,13 @@ def _happening(key: str, event: v1.RunEvent) -> Happening:
     bare = v1.RunEvent()
     bare.CopyFrom(event)
     for name in ("run_id", "sequence", "event_time"):
-        bare.ClearField(name)  # type: ignore[arg-type]
+        bare.ClearField(name)
     return Happening(key, forks_of(key, in_order=is_gated(_tool_of(event))), shown(bare))
 
 
 def _tool_of(event: v1.RunEvent) -> str:
-    called = event.tool_call_started.tool_execution or event.tool_call_completed.tool_execution
-    return called.tool_name
+    started = event.tool_call_started.tool_execution.tool_name
+    return started or event.tool_call_completed.tool_execution.tool_name
 
 
 def _result(event: v1.RunEvent) -> v1.StepResult | None:

@@ -6,6 +6,7 @@ gate. Each of their moments is tried, none is sampled.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 from tests.oracle.building import build
 from tests.oracle.crashing import Crashing, Fate
-from tests.oracle.playing import play_straight
+from tests.oracle.playing import Playing, all_of_them, play_straight
 from tests.oracle.rules import check_gates
 from tests.oracle.stored import Stored, check_stream
 from tests.oracle.stories import Story, differences
+from tests.oracle.tally import tally
 from tests.oracle.watching import Happening, Log
 from tests.oracle.worlds import CallPlan, Choice, NodePlan, SpeakerPlan, ToolPlan, Turn, World
 
@@ -72,16 +74,16 @@ _WORLDS = {
     "mixed and chained calls": _world(_step("step1"), _step("step2", _MIXED), _step("step3")),
     "a rejection and a broken tool": _world(
         _step("step1", _agent("careful", (_CONFIRM, _BROKEN), (_LAST,))),
-        choices=(_YES, _NO, _YES),
+        choices=(_YES, _YES, _NO, _YES, _YES),  # Which one counts follows from the key.
     ),
     "a condition and a router": _world(
         NodePlan("cond", "cond1", (_step("step1", _PAYER),), (_step("step2"),), does="says yes"),
         NodePlan(
             "router",
             "router1",
-            (_step("step3", _PAYER), NodePlan("group", "group1", (_step("step4"),))),
+            (_step("step3"), NodePlan("group", "group1", (_step("step4", _PAYER),))),
             does="names",
-            picks=("step3", ("group1", "step3")),
+            picks=("group1", ("step3", "group1")),
         ),
     ),
     "a loop": _world(
@@ -130,6 +132,31 @@ _WORLDS = {
 }
 
 
+_FEATURES = {
+    *(f"pause in {name}" for name in ("Steps", "Condition", "Loop", "Router", "Parallel")),
+    "pause in nested Workflow",
+    "pause in a route taken again",
+    "pause in a second iteration",
+    "pause in a chained call",
+    "pause in a team in a team",
+    "confirmation of a step",
+    "confirmation of a member",
+    "user input of a step",
+    "external execution of a step",
+    "the same member twice in a turn",
+    "a free call beside a gated one",
+    "several calls wait",
+    "several steps wait",
+    "rejection",
+    "a broken tool",
+    "an end by a tool",
+    "a retry",
+    "a skipped step",
+    "failed run",
+    "completed run",
+}
+
+
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Each crash would be shown in all its colours."""
@@ -137,29 +164,64 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+async def test_the_workflows_have_every_construct_and_every_gate() -> None:
+    found: Counter[str] = Counter()
+    for world in _WORLDS.values():
+        code = build(world, Log())
+        reference = await play_straight(world, code)
+        playing = Playing(world, code, all_of_them)
+        await playing.play()
+        found += tally(reference, playing)
+    assert not _FEATURES - found.keys()
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", _WORLDS)
 async def test_a_crash_at_any_moment_changes_nothing(name: str, database: Database) -> None:
     world = _WORLDS[name]
-    code = build(world, Log())
-    reference = await play_straight(world, code)
+    reference = await play_straight(world, build(world, Log()))
     tried: Counter[str] = Counter()
-    at = 0
-    while True:
+    fate = Fate(0)
+    for at in itertools.count():
         fate = Fate(at)
-        crashing = Crashing(world, database, [fate])
-        run = await crashing.play()
+        crashing = await _played(reference, world, database, fate)
         if not fate.death.is_set():
             break
-        at += 1
         tried[" ".join(fate.moments[-1].split()[:3])] += 1
-        try:
-            _check(reference, run, crashing)
-        except AssertionError as problem:
-            pytest.fail(f"died at {fate.moments[-1]}, moment {at - 1}: {problem}")
-    _check(reference, run, crashing)
+        tried.update(crashing.doubts)
     print(f"{name}: {at} crashes, {dict(tried)}")
     assert at == len(fate.moments)
+    assert tried["doubt: retry"]
+    assert tried["doubt: external_result"]
+
+
+@pytest.mark.timeout(300)
+async def test_a_crash_at_any_moment_of_a_recovery_changes_nothing(database: Database) -> None:
+    world = _WORLDS["one gate"]
+    reference = await play_straight(world, build(world, Log()))
+    crashes = 0
+    fates: list[Fate] = []
+    for first in itertools.count():
+        for second in itertools.count():
+            fates = [Fate(first), Fate(second)]
+            await _played(reference, world, database, *fates)
+            if not fates[1].death.is_set():
+                break
+            crashes += 1
+        if not fates[0].death.is_set():
+            break
+    print(f"{crashes} pairs of crashes")
+
+
+async def _played(reference: Story, world: World, database: Database, *fates: Fate) -> Crashing:
+    crashing = Crashing(world, database, list(fates))
+    run = await crashing.play()
+    try:
+        _check(reference, run, crashing)
+    except AssertionError as problem:
+        died = [f"{fate.moments[-1]} (moment {fate.at})" for fate in fates if fate.death.is_set()]
+        pytest.fail(f"died {' and '.join(died)}: {problem}")
+    return crashing
 
 
 def _check(reference: Story, run: Stored, crashing: Crashing) -> None:

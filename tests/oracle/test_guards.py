@@ -20,8 +20,9 @@ from tests.oracle.watching import Log
 from tests.oracle.worlds import Dice, World, world_of
 
 from interlock import v1
-from interlock_server.engine.context import Effect, Performance
-from interlock_server.engine.gates import Answered, Go
+from interlock_server.authoring.conversation import ToolResults
+from interlock_server.engine.context import Effect, Performance, gather_all
+from interlock_server.engine.gates import Answered, Go, verdict
 from interlock_server.engine.interpreter import Interpreter
 from interlock_server.engine.keys import Key
 from interlock_server.engine.places import Place
@@ -100,8 +101,6 @@ def a_rejected_call_runs(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_note_of_a_rejection_is_lost(patch: pytest.MonkeyPatch) -> None:
-    verdict = conversations.verdict
-
     def noteless(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | Answered:
         answer.reject.note = ""
         return verdict(question, answer)
@@ -116,7 +115,7 @@ def a_decided_call_does_not_wait_for_the_others(patch: pytest.MonkeyPatch) -> No
 
         free = [one for one in invocations if not one.gate and not one.is_answered]
         gated = [gate(one) for one in invocations if one.gate]
-        await conversations.gather_all(*(self._call(one) for one in free), *gated)
+        await gather_all(*(self._call(one) for one in free), *gated)
         for one in invocations:
             self.executions.extend((one.execution, *one.inside))
 
@@ -138,10 +137,8 @@ def free_calls_wait_for_the_gated_ones(patch: pytest.MonkeyPatch) -> None:
 
 
 def results_are_told_in_the_order_of_resolution(patch: pytest.MonkeyPatch) -> None:
-    results = conversations.ToolResults
-
     def sorted_results(told: tuple[Any, ...]) -> Any:
-        return results(tuple(reversed(told)))
+        return ToolResults(tuple(reversed(told)))
 
     patch.setattr(conversations, "ToolResults", sorted_results)
 
@@ -151,8 +148,7 @@ def changes_of_the_session_state_are_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_call_that_ends_the_conversation_does_not_after_a_yes(patch: pytest.MonkeyPatch) -> None:
-    ends = Invocation.ends_conversation.fget
-    assert ends is not None
+    ends: Any = vars(Invocation)["ends_conversation"].fget
     patch.setattr(Invocation, "ends_conversation", property(lambda one: not one.gate and ends(one)))
 
 

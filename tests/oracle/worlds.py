@@ -363,7 +363,7 @@ _ARGUMENTS = (
 
 def _is_frail(speaker: SpeakerPlan | None) -> bool:
     """Whether the script ends too early."""
-    return bool(speaker) and any(isinstance(part, CallPlan) for part in speaker.turns[-1])
+    return speaker is not None and any(isinstance(part, CallPlan) for part in speaker.turns[-1])
 
 
 def _member_of(call: CallPlan) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import grpc
@@ -131,6 +132,7 @@ async def test_an_unforeseen_error_shows_its_id_and_none_of_its_text(
     async with served(agent_app(["done"]), database_url) as service:
         monkeypatch.setattr(service.runtime, "start_run", broken)
         spec = v1.RunSpec(workflow_id="Work")
+        call: Awaitable[object]
         if streams:
             call = responses(service.runs.RunStream(v1.RunStreamRequest(spec=spec)))
         else:
@@ -149,7 +151,7 @@ async def test_an_unforeseen_error_shows_its_id_and_none_of_its_text(
 
 
 async def call_by_name(service: Served, method: str) -> None:
-    call = service.channel.unary_unary(
+    call: Any = service.channel.unary_unary(
         method,
         request_serializer=lambda request: b"",
         response_deserializer=lambda response: response,

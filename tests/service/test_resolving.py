@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -103,7 +104,7 @@ async def test_another_decision_is_refused_and_told_of_the_first(
 
 async def test_values_in_another_notation_are_the_same_decision(database_url: str) -> None:
     ledger = Ledger()
-    gates = {"requires_user_input": True}
+    gates: dict[str, Any] = {"requires_user_input": True}
     app = agent_app([call("act"), "done"], ledger.gated(**gates))
     async with served(app, database_url) as service:
         paused = await service.run("Work")
@@ -400,6 +401,7 @@ async def test_a_branch_that_waits_is_answered_while_another_runs(database_url: 
         run = await start(service)
         await point.entered.wait()
         stream = service.requirements.WatchRequirements(v1.WatchRequirementsRequest())
+        asked = v1.Requirement()
         async for message in stream:
             if message.HasField("requirement"):
                 asked = message.requirement

@@ -19,6 +19,7 @@ from tests.support.workbench import (
     agent_app,
     app_of,
     events_of,
+    hand_over,
     is_dense,
     kinds,
     only,
@@ -190,9 +191,8 @@ async def test_a_run_is_handed_over_after_the_effect_under_way(database_url: str
     async with served(app, database_url, QUICK) as service:
         run = await start(service)
         await point.entered.wait()
-        stopping = asyncio.ensure_future(service.server.stop(10))
-        point.released.set()
-        await stopping
+        await hand_over(service, point)
+    assert ledger.calls == ["first"]
     async with served(app, database_url, QUICK) as other:
         ended = await rest(other, run)
     assert ended.state == v1.RUN_STATE_COMPLETED
@@ -260,7 +260,7 @@ async def test_paused_runs_survive(database_url: str) -> None:
 
 
 async def health(service: Served, name: str) -> int:
-    stub = health_pb2_grpc.HealthStub(service.channel)
+    stub: Any = health_pb2_grpc.HealthStub(service.channel)
     response = await stub.Check(health_pb2.HealthCheckRequest(service=name))
     status: int = response.status
     return status
@@ -278,7 +278,7 @@ async def test_a_server_says_how_it_is(database_url: str) -> None:
 async def test_a_server_that_stops_says_so_to_who_watches_its_health(database_url: str) -> None:
     point = Point()
     async with served(app_of(Step(name="hold", executor=point.step)), database_url) as service:
-        stub = health_pb2_grpc.HealthStub(service.channel)
+        stub: Any = health_pb2_grpc.HealthStub(service.channel)
         watching = aiter(stub.Watch(health_pb2.HealthCheckRequest()))
         assert (await anext(watching)).status == health_pb2.HealthCheckResponse.SERVING
         waiting = asyncio.ensure_future(service.run("Work"))
@@ -294,7 +294,8 @@ async def test_a_server_that_stops_says_so_to_who_watches_its_health(database_ur
 
 async def test_a_server_describes_itself(database_url: str) -> None:
     async with served(agent_app(["done"]), database_url) as service:
-        stub = reflection_pb2_grpc.ServerReflectionStub(service.channel)
+        channel: Any = service.channel
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest
         asked = [request(list_services=""), request(file_containing_symbol="interlock.v1.Run")]
         listed, described = [one async for one in stub.ServerReflectionInfo(iter(asked))]

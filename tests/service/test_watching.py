@@ -248,7 +248,9 @@ async def test_the_inbox_shows_signs_of_life_however_busy_others_are(database_ur
         stream = service.requirements.WatchRequirements(request)
         async with asyncio.timeout(10):
             for _ in range(2):
-                assert (await stream.read()).HasField("heartbeat")
+                beat = await stream.read()
+                assert isinstance(beat, v1.WatchRequirementsResponse)
+                assert beat.HasField("heartbeat")
         stream.cancel()
         busy.cancel()
 

@@ -149,6 +149,14 @@ async def resolve_one(
     return response
 
 
+async def hand_over(service: Served, point: Point) -> None:
+    """Lets a service give its runs back after the effect that is held at a point."""
+    stopping = asyncio.ensure_future(service.runtime.stop(10))
+    await asyncio.sleep(0)  # It has asked its runs to stop now, and waits for them.
+    point.released.set()
+    await stopping
+
+
 async def somebody_waits(service: Served) -> None:
     """Comes back when a transaction of the service waits for another one."""
     waiting = text(

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from interlock_server.app import Interlock
     from interlock_server.authoring.agents import Agent, Team
     from interlock_server.authoring.compile import DefinitionError
-    from interlock_server.authoring.models import OpenAIResponses, ScriptedModel, call
+    from interlock_server.authoring.conversation import ModelRequest, ToolResults
+    from interlock_server.authoring.models import Call, OpenAIResponses, ScriptedModel, call
     from interlock_server.authoring.steps import (
         Condition,
         Loop,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "Call",
     "Condition",
     "DefinitionError",
     "Interlock",
     "Loop",
+    "ModelRequest",
     "OpenAIResponses",
     "Parallel",
     "Router",
@@ -46,6 +49,7 @@ __all__ = [
     "Steps",
     "Team",
     "Tool",
+    "ToolResults",
     "Workflow",
     "call",
     "tool",
@@ -55,7 +59,8 @@ _HOMES = {
     "app": ["Interlock"],
     "authoring.agents": ["Agent", "Team"],
     "authoring.compile": ["DefinitionError"],
-    "authoring.models": ["OpenAIResponses", "ScriptedModel", "call"],
+    "authoring.conversation": ["ModelRequest", "ToolResults"],
+    "authoring.models": ["Call", "OpenAIResponses", "ScriptedModel", "call"],
     "authoring.steps": [
         "Condition",
         "Loop",

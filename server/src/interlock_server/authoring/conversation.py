@@ -63,12 +63,13 @@ class ModelTurn:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """The answer to one `ToolCall`."""
+    """The answer to one `ToolCall`; when a person refused it, `text` is their word."""
 
     tool_call_id: str
     tool_name: str
     text: str
     is_error: bool = False
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True)

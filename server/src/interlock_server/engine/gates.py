@@ -27,10 +27,11 @@ class Go:
 
 @dataclass(frozen=True)
 class Answered:
-    """The tool does not run: this is its outcome."""
+    """The tool does not run: this is its outcome; a refusal is the word of a person."""
 
     result_json: str = ""
     error_message: str = ""
+    is_refusal: bool = False
 
 
 def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | Answered:
@@ -46,7 +47,8 @@ def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | 
         case "external_result":
             return outcome(answer.external_result)
         case _:
-            return Answered(error_message=answer.reject.note or REJECTED_WITHOUT_NOTE)
+            note = answer.reject.note or REJECTED_WITHOUT_NOTE
+            return Answered(error_message=note, is_refusal=True)
 
 
 def outcome(external: v1.ExternalResult) -> Answered:

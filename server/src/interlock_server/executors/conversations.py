@@ -83,6 +83,7 @@ class Invocation:
     gate: v1.RequirementKind.ValueType
     execution: v1.ToolExecution
     inside: list[v1.ToolExecution] = field(default_factory=list)
+    is_refused: bool = False
 
     @property
     def is_answered(self) -> bool:
@@ -95,7 +96,9 @@ class Invocation:
         execution = self.execution
         is_error = execution.WhichOneof("outcome") == "error_message"
         text = execution.error_message if is_error else _readable(execution.result_json)
-        return ToolResult(self.call.tool_call_id, self.call.tool_name, text, is_error)
+        return ToolResult(
+            self.call.tool_call_id, self.call.tool_name, text, is_error, self.is_refused
+        )
 
     @property
     def ends_conversation(self) -> bool:
@@ -310,8 +313,9 @@ class Conversation:
                 await self._perform(one)
             case Answered(error_message="", result_json=result_json):
                 one.execution.result_json = result_json
-            case Answered(error_message=error_message):
+            case Answered(error_message=error_message, is_refusal=is_refusal):
                 one.execution.error_message = error_message
+                one.is_refused = is_refusal
 
     async def _perform(self, one: Invocation) -> None:
         args_json = one.execution.tool_args_json

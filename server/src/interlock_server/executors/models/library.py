@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
@@ -388,11 +388,13 @@ def _closed(
 
 
 def _tool_return(result: ToolResult) -> native.ToolReturnPart[Any]:
+    # A failure is marked as one, in the provider's way; a refusal is told word for word.
+    outcome: Literal["success", "failed", "denied"] = "failed" if result.is_error else "success"
     return native.ToolReturnPart(
         tool_name=result.tool_name,
         content=jsontext.clean(result.text),
         tool_call_id=result.tool_call_id,
-        outcome="failed" if result.is_error else "success",
+        outcome="denied" if result.is_refusal else outcome,
     )
 
 
