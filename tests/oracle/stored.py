@@ -67,7 +67,7 @@ def check_stream(one: Stored) -> None:
     assert kinds[0] == "workflow_started"
     assert [kind for kind in kinds if kind in _ENDS] == kinds[-1:], "one end, and it comes last"
     _check_end(one.run, one.events[-1][1])
-    _check_pauses(kinds)
+    _check_pauses(event for _, event in one.events)
     resolved = [event.requirement_resolved.resolution for _, event in one.events]
     ids = [resolution.requirement_id for resolution in resolved if resolution.requirement_id]
     assert sorted(ids) == sorted(each.requirement.requirement_id for each in one.memory.answers)
@@ -83,12 +83,22 @@ def _check_end(run: v1.Run, last: v1.RunEvent) -> None:
         assert last.workflow_failed.usage == run.usage
 
 
-def _check_pauses(kinds: Iterable[str]) -> None:
-    """A pause is the last event of its leg: until the run goes on there are only decisions."""
+def _check_pauses(events: Iterable[v1.RunEvent]) -> None:
+    """A pause is the last event of its leg; it lists what waits, and then there are decisions."""
+    asked, resolved = set[str](), set[str]()
     is_paused = False
-    for kind in kinds:
-        if is_paused:
-            assert kind in ("requirement_resolved", "workflow_continued"), f"{kind} in a pause"
+    for event in events:
+        kind = kind_of(event)
+        decides = kind in ("requirement_resolved", "workflow_continued")
+        assert decides or not is_paused, f"{kind} in a pause"
+        resolved.add(event.requirement_resolved.resolution.requirement_id)
+        asked.update(_waiting([event.step_executor_paused.step_requirement]))
+        if kind == "workflow_paused":
+            assert _waiting(event.workflow_paused.step_requirements) == asked - resolved
         assert kind != "workflow_continued" or is_paused
         is_paused = kind == "workflow_paused" or (is_paused and kind != "workflow_continued")
     assert not is_paused
+
+
+def _waiting(steps: Iterable[v1.StepRequirement]) -> set[str]:
+    return {one.requirement_id for step in steps for one in step.executor_requirements}

@@ -31,7 +31,7 @@ _IN_KEYS = {
     "a route taken again": r"/\w+\+2",
     "a second attempt": r"@2",
     "a chained call": r"turn[2-9]:call\d+:gate",
-    "a team in a team": r"/team\d+:.*/(agent|team)\d+:",
+    "a team in a team": r"/team\d+:turn\d+:call\d+/\w+:",
     "a node at depth 4": r"^([^/@]+/){4}step\d+@",
 }
 _IN_STORIES = {

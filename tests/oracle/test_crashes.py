@@ -1,7 +1,8 @@
 """A crash at every commit, and before and after every effect: the run ends the same.
 
-The workflows are few and fixed; together they have every construct and every
-gate. Each of their moments is tried, none is sampled.
+The fixed workflows are few; together they have every construct and every gate.
+Each of their moments is tried, none is sampled. Generated ones follow, with
+processes that die at random moments.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
 
 import pytest
 from structlog.testing import capture_logs
 from tests.oracle.building import build
+from tests.oracle.cases import CASES, again, group_name, groups
 from tests.oracle.crashing import Crashing, Fate
 from tests.oracle.playing import Playing, all_of_them, play_straight
 from tests.oracle.rules import check_gates
@@ -22,7 +25,18 @@ from tests.oracle.stored import Stored, check_stream
 from tests.oracle.stories import Story, differences
 from tests.oracle.tally import tally
 from tests.oracle.watching import Happening, Log
-from tests.oracle.worlds import CallPlan, Choice, NodePlan, SpeakerPlan, ToolPlan, Turn, World
+from tests.oracle.worlds import (
+    CallPlan,
+    Choice,
+    Dice,
+    NodePlan,
+    SpeakerPlan,
+    ToolPlan,
+    Turn,
+    World,
+    tamed,
+    world_of,
+)
 
 from interlock import v1
 from interlock_server.executors.speakers import DELEGATE
@@ -172,7 +186,7 @@ async def test_the_workflows_have_every_construct_and_every_gate() -> None:
         playing = Playing(world, code, all_of_them)
         await playing.play()
         found += tally(reference, playing)
-    assert not _FEATURES - found.keys()
+    assert sorted(_FEATURES - found.keys()) == []
 
 
 @pytest.mark.timeout(300)
@@ -213,6 +227,26 @@ async def test_a_crash_at_any_moment_of_a_recovery_changes_nothing(database: Dat
     print(f"{crashes} pairs of crashes")
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seeds", groups(CASES // 25 or 1, 20), ids=group_name)
+async def test_crashes_anywhere_in_any_workflow_change_nothing(
+    seeds: range, database: Database
+) -> None:
+    crashes = 0
+    for seed in seeds:
+        world, random = tamed(world_of(Dice(seed))), Random(seed)
+        code = build(world, Log())
+        reference = await play_straight(world, code)
+        moments = 4 * len(code.log.performed) + 4
+        fates = [Fate(random.randrange(moments)) for _ in range(random.randint(1, 3))]
+        try:
+            await _played(reference, world, database, *fates)
+        except AssertionError as problem:
+            pytest.fail(f"{problem}\n\n{world}\n\n{again(seed, __file__)}", pytrace=False)
+        crashes += sum(fate.death.is_set() for fate in fates)
+    print(f"seeds {group_name(seeds)}: {crashes} crashes")
+
+
 async def _played(reference: Story, world: World, database: Database, *fates: Fate) -> Crashing:
     crashing = Crashing(world, database, list(fates))
     run = await crashing.play()
@@ -220,7 +254,7 @@ async def _played(reference: Story, world: World, database: Database, *fates: Fa
         _check(reference, run, crashing)
     except AssertionError as problem:
         died = [f"{fate.moments[-1]} (moment {fate.at})" for fate in fates if fate.death.is_set()]
-        pytest.fail(f"died {' and '.join(died)}: {problem}")
+        raise AssertionError(f"died {' and '.join(died)}: {problem}") from problem
     return crashing
 
 

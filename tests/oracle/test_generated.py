@@ -1,20 +1,18 @@
 """A run with pauses equals the run with every gate approved at once, in any workflow.
 
-Each case is a world that follows from one number, its seed. The usual ones are
-the same for everybody; `INTERLOCK_ORACLE_CASES=50000` plays more of them, and
-`INTERLOCK_ORACLE_SEED=7` begins with another one. A world that shows a fault is
-made smaller, and printed with the line that plays it again.
+A world that shows a fault is made smaller, and printed with the line that plays
+it again. `tests/oracle/cases.py` says how to play more worlds, or others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 from tests.oracle.building import build
+from tests.oracle.cases import CASES, USUAL, again, group_name, groups
 from tests.oracle.playing import (
     Playing,
     all_of_them,
@@ -28,18 +26,11 @@ from tests.oracle.tally import FEATURES, tally
 from tests.oracle.watching import Log
 from tests.oracle.worlds import Dice, World, world_of
 
-_USUAL = 2_000
-_CASES = int(os.environ.get("INTERLOCK_ORACLE_CASES", _USUAL))
-_FIRST = int(os.environ.get("INTERLOCK_ORACLE_SEED", 0))
 _AT_ONCE = 500
-_GROUPS = [
-    range(start, min(start + _AT_ONCE, _FIRST + _CASES))
-    for start in range(_FIRST, _FIRST + _CASES, _AT_ONCE)
-]
 
 
 @pytest.mark.timeout(900)  # A failing world is played again and again to make it smaller.
-@pytest.mark.parametrize("seeds", _GROUPS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+@pytest.mark.parametrize("seeds", groups(CASES, _AT_ONCE), ids=group_name)
 def test_a_run_with_pauses_equals_the_run_without(seeds: range) -> None:
     found: Counter[str] = Counter()
     with asyncio.Runner() as runner:
@@ -50,9 +41,9 @@ def test_a_run_with_pauses_equals_the_run_without(seeds: range) -> None:
                 found += runner.run(play_in_every_way(world))
             except AssertionError as problem:
                 pytest.fail(_report(runner, seed, dice.thrown, problem), pytrace=False)
-    print(f"seeds {seeds[0]} to {seeds[-1]}: {dict(sorted(found.items()))}")
-    if seeds.stop <= _USUAL and len(seeds) == _AT_ONCE:
-        assert not FEATURES - found.keys(), "the worlds have become too simple"
+    print(f"seeds {group_name(seeds)}: {dict(sorted(found.items()))}")
+    if seeds.stop <= USUAL and len(seeds) == _AT_ONCE:
+        assert sorted(FEATURES - found.keys()) == [], "the worlds have become too simple"
 
 
 async def play_in_every_way(world: World) -> Counter[str]:
@@ -80,9 +71,8 @@ def _report(
 
     world = world_of(Dice(given=smaller(thrown, fails)))
     return (
-        f"{problem}\n\nSmaller, it is {_problem(runner, world)}\n\n{world}\n\n"
-        f"Again: INTERLOCK_ORACLE_SEED={seed} INTERLOCK_ORACLE_CASES=1 "
-        f".venv/bin/pytest {__file__}"
+        f"seed {seed}: {problem}\n\nsmaller, {world}\nhas: {_problem(runner, world)}\n\n"
+        f"again: {again(seed, __file__)}"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.oracle.building import build
 from tests.oracle.playing import Playing, play_straight, some_of_them
+from tests.oracle.smaller import smaller
 from tests.oracle.stories import differences
 from tests.oracle.watching import Log
 from tests.oracle.worlds import Dice, World, world_of
@@ -224,3 +225,22 @@ async def _is_found(
         except AssertionError:
             return True
     return bool(differences(reference, played))
+
+
+def test_a_world_that_fails_becomes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    with asyncio.Runner() as runner:
+
+        def fails(throws: Sequence[int]) -> bool:
+            world = world_of(Dice(given=throws))
+            return runner.run(_is_found(world, an_approved_call_runs_twice, monkeypatch))
+
+        throws = next(one for one in map(_throws, range(_WORLDS)) if fails(one))
+        world = world_of(Dice(given=smaller(throws, fails)))
+    assert len(world.nodes) == 1
+    assert world.nodes[0].nodes == ()
+
+
+def _throws(seed: int) -> list[int]:
+    dice = Dice(seed)
+    world_of(dice)
+    return dice.thrown

@@ -1,13 +1,11 @@
 """The same through the real runtime on PostgreSQL, with several processes on one database.
 
-`INTERLOCK_ORACLE_CASES` and `INTERLOCK_ORACLE_SEED` count here too: one world in
-25 is played on the store.
+Of the cases that are asked for, one in twenty is played here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +14,7 @@ from random import Random
 
 import pytest
 from tests.oracle.building import Code, build, decide
+from tests.oracle.cases import CASES, again, group_name, groups
 from tests.oracle.playing import play_straight
 from tests.oracle.rules import check_rules
 from tests.oracle.stored import Stored, check_stream, stored
@@ -35,19 +34,12 @@ from interlock_server.store.records import Answer, RequestKey
 from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_tip
 
-_CASES = max(160, int(os.environ.get("INTERLOCK_ORACLE_CASES", 0)) // 25)
-_FIRST = int(os.environ.get("INTERLOCK_ORACLE_SEED", 0))
-_AT_ONCE = 40
-_GROUPS = [
-    range(start, min(start + _AT_ONCE, _FIRST + _CASES))
-    for start in range(_FIRST, _FIRST + _CASES, _AT_ONCE)
-]
 _PROCESSES = 2
 _NO_REQUEST = RequestKey("", "", "", b"")
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seeds", _GROUPS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+@pytest.mark.parametrize("seeds", groups(CASES // 20 or 1, 25), ids=group_name)
 async def test_a_stored_run_equals_the_run_without_pauses(seeds: range, database: Database) -> None:
     for seed in seeds:
         world = world_of(Dice(seed))
@@ -60,7 +52,7 @@ async def test_a_stored_run_equals_the_run_without_pauses(seeds: range, database
         check_rules(run.memory, code.log)
         parted = differences(reference, run.story(code.log))
         if parted:
-            pytest.fail(f"seed {seed}: {parted}\n\n{world}", pytrace=False)
+            pytest.fail(f"{parted}\n\n{world}\n\n{again(seed, __file__)}", pytrace=False)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Literal, TypeVar
 
@@ -369,6 +369,40 @@ def _is_frail(speaker: SpeakerPlan | None) -> bool:
 def _member_of(call: CallPlan) -> str:
     name: str = json.loads(call.args)["member_name"]
     return name
+
+
+def tamed(world: World) -> World:
+    """The same world, for processes that die: each effect happens in one instant or not at all.
+
+    Gated tools leave the session state alone: whoever answers for a call in doubt
+    can supply its result, and nothing else.
+    """
+    return replace(world, nodes=_tamed_nodes(world.nodes))
+
+
+def _tamed_nodes(nodes: Sequence[NodePlan]) -> tuple[NodePlan, ...]:
+    return tuple(
+        replace(
+            node,
+            nodes=_tamed_nodes(node.nodes),
+            else_nodes=_tamed_nodes(node.else_nodes),
+            does="echoes" if node.does == "blocks" else node.does,
+            speaker=_tamed_speaker(node.speaker) if node.speaker else None,
+            yields=0,
+        )
+        for node in nodes
+    )
+
+
+def _tamed_speaker(speaker: SpeakerPlan) -> SpeakerPlan:
+    members = tuple(_tamed_speaker(member) for member in speaker.members)
+    return replace(speaker, members=members, tools=tuple(map(_tamed_tool, speaker.tools)))
+
+
+def _tamed_tool(tool: ToolPlan) -> ToolPlan:
+    touches = is_gated(tool.name) and tool.does in ("remembers", "forgets")
+    does = "answers" if touches or tool.does == "blocks" else tool.does
+    return replace(tool, does=does, yields=0)
 
 
 def is_gated(tool: str) -> bool:

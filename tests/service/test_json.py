@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from tests.support.service import (
     user_input,
 )
 from tests.support.workbench import (
+    Ledger,
     Caller,
     agent,
     agent_app,
@@ -39,6 +41,7 @@ from interlock_server import (
     Parallel,
     RunContext,
     Step,
+    Steps,
     Tool,
     call,
     jsontext,
@@ -627,3 +630,21 @@ async def test_oversized_metadata_is_refused(database_url: str) -> None:
         # Others on the same connection are none the worse for it.
         run = (await service.runs.Run(request, metadata=[("x-small", "x")])).run
         assert run.state == v1.RUN_STATE_COMPLETED
+
+
+async def test_names_may_be_long_all_the_way_down(database_url: str) -> None:
+    """What identifies a place in a run is stored in indexes, which take only so much."""
+    letters = [chr(0x4E00 + number) for number in range(20_000)]
+    Random(1).shuffle(letters)
+    names = ["".join(letters[start : start + 100]) for start in range(0, 4_500, 100)]
+    speaker = agent([call("look", what="it"), "done"], Ledger().gated("look"))
+    node: Any = Step(name=names[0], agent=speaker)
+    for name in names[1:]:
+        node = Steps(name=name, steps=[node])
+    async with served(app_of(node), database_url) as service:
+        paused = await service.run("Work")
+        assert list(only(paused).step.path) == names[::-1]
+        ended = await service.resolve(paused, confirm(only(paused)))
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert len(ended.step_results) == len(names)
+    assert len({one.step.step_id for one in ended.step_results}) == len(names)

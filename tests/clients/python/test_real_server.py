@@ -60,6 +60,12 @@ async def target(database_url: str) -> AsyncIterator[str]:
         yield running
 
 
+async def test_a_wait_of_no_time_comes_back_with_the_run_as_it_is(target: str) -> None:
+    async with AsyncClient(target) as client:
+        run = await client.workflow("Weather").arun("hello", wait_timeout=0)
+        assert run.status in ("RUNNING", "PAUSED")
+
+
 def run_and_confirm(target: str) -> object:
     with Client(target) as client:
         workflow = client.workflow("Weather")

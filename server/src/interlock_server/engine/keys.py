@@ -3,11 +3,15 @@
 A key is a path of names from the root: `publish/review#2/draft@1:turn3` is the
 third turn of the first attempt of the step `draft` in the second iteration of
 the loop `review`. Keys hold names, never positions in a definition, so branches
-wait side by side and an inserted step shifts nothing.
+wait side by side and an inserted step shifts nothing. A path that grows too long
+for the indexes in which keys are stored goes on as its own hash.
 """
 
 from __future__ import annotations
 
+import hashlib
+
+_BYTES_MAX = 500
 _QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@+:"})
 
 
@@ -19,23 +23,28 @@ class Key(str):
     def child(self, name: str) -> Key:
         """The node `name` inside this one."""
         quoted = name.translate(_QUOTED)
-        return Key(f"{self}/{quoted}") if self else Key(quoted)
+        return _short(f"{self}/{quoted}") if self else _short(quoted)
 
     def iteration(self, number: int) -> Key:
         """One pass through a loop, counted from 1."""
-        return Key(f"{self}#{number}")
+        return _short(f"{self}#{number}")
 
     def occurrence(self, number: int) -> Key:
         """One of several times that a router runs the same route, counted from 1."""
-        return Key(f"{self}+{number}")
+        return _short(f"{self}+{number}")
 
     def attempt(self, number: int) -> Key:
         """One try of a step or an effect, counted from 1."""
-        return Key(f"{self}@{number}")
+        return _short(f"{self}@{number}")
 
     def part(self, name: str) -> Key:
         """Something inside this place that is not a node: a turn, a call, a decision."""
-        return Key(f"{self}:{name.translate(_QUOTED)}")
+        return _short(f"{self}:{name.translate(_QUOTED)}")
+
+
+def _short(path: str) -> Key:
+    encoded = path.encode()
+    return Key(path if len(encoded) <= _BYTES_MAX else hashlib.sha256(encoded).hexdigest())
 
 
 ROOT = Key("")

@@ -17,7 +17,6 @@ from interlock_server.store.database import Database
 
 T = TypeVar("T")
 
-_POSTGRES_MIN = (14,)
 _LOCK = 0x1A7E7104C
 """Advisory lock under which migrations run, so that two servers do not migrate at once."""
 
@@ -78,11 +77,6 @@ async def schema_check(database: Database) -> None:
 
 
 def _listed(connection: Connection) -> list[Migration]:
-    version = connection.dialect.server_version_info or ()
-    if version < _POSTGRES_MIN:
-        raise SchemaMismatch(
-            f"the database is PostgreSQL {version[0]}; Interlock needs {_POSTGRES_MIN[0]} or newer"
-        )
     scripts = ScriptDirectory.from_config(_config())
     known = list(reversed(list(scripts.walk_revisions())))
     current = MigrationContext.configure(connection).get_current_revision()

@@ -205,7 +205,7 @@ class Runs:
         """Waits in slices: first in the call that starts the wait, then in `WaitRun`."""
         clock = self._caller.wire.clock
         end = clock() + (math.inf if wait_timeout is None else _not_negative(wait_timeout))
-        run = await start(min(_SLICE_SECONDS, end - clock()))
+        run = await start(max(0.0, min(_SLICE_SECONDS, end - clock())))
         while run.state not in _SETTLED and (remaining := end - clock()) > 0:
             run = await self._wait_once(run.run_id, min(_SLICE_SECONDS, remaining))
         return RunOutput(run)
