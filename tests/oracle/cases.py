@@ -29,4 +29,5 @@ def group_name(seeds: range) -> str:
 
 def again(seed: int, file: str) -> str:
     """The line that plays a case again."""
-    return f"INTERLOCK_ORACLE_SEED={seed} INTERLOCK_ORACLE_CASES=1 .venv/bin/pytest {file}"
+    command = f"INTERLOCK_ORACLE_SEED={seed} INTERLOCK_ORACLE_CASES=1 .venv/bin/pytest {file}"
+    return f"seed {seed}, again: {command}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
-_ATTEMPTS = 400
+_ATTEMPTS = 2_000
 
 Fails = Callable[[Sequence[int]], bool]
 """Whether the world of these throws fails."""
@@ -12,23 +13,41 @@ Fails = Callable[[Sequence[int]], bool]
 
 def smaller(throws: Sequence[int], fails: Fails) -> list[int]:
     """The simplest throws found that still fail."""
-    best, attempts = list(throws), 0
-    candidates = _simpler(best)
-    while attempts < _ATTEMPTS and (candidate := next(candidates, None)) is not None:
-        attempts += 1
-        if fails(candidate):
-            best = candidate
-            candidates = _simpler(best)
+    attempts = itertools.count()
+
+    def still_fails(candidate: Sequence[int]) -> bool:
+        return next(attempts) < _ATTEMPTS and fails(candidate)
+
+    best: list[int] = []
+    simpler = list(throws)
+    while simpler != best:
+        best = simpler
+        simpler = _lowered(best, still_fails)
+        size = len(simpler) // 2
+        while size:
+            simpler = _shortened(simpler, size, still_fails)
+            size //= 2
     return best
 
 
-def _simpler(throws: list[int]) -> Iterator[list[int]]:
-    """Runs of throws left out, the longest first; then single throws lowered."""
-    size = len(throws) // 2
-    while size:
-        for start in range(0, len(throws), size):
-            yield throws[:start] + throws[start + size :]
-        size //= 2
+def _shortened(throws: list[int], size: int, fails: Fails) -> list[int]:
+    """Leaves out runs of so many throws, wherever that is possible."""
+    start = 0
+    while start < len(throws):
+        candidate = throws[:start] + throws[start + size :]
+        if fails(candidate):
+            throws = candidate
+        else:
+            start += size
+    return throws
+
+
+def _lowered(throws: list[int], fails: Fails) -> list[int]:
+    """Lowers each throw, to nothing if possible."""
     for position, number in enumerate(throws):
-        for lower in sorted({0, number // 2, number - 1} - {number, -1}):
-            yield [*throws[:position], lower, *throws[position + 1 :]]
+        for lower in sorted({0, number // 2, number - 1} & set(range(number))):
+            candidate = [*throws[:position], lower, *throws[position + 1 :]]
+            if fails(candidate):
+                throws = candidate
+                break
+    return throws

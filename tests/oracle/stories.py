@@ -64,14 +64,14 @@ def kind_of(event: v1.RunEvent) -> str:
     return event.WhichOneof("event") or ""
 
 
-def differences(one: Story, other: Story) -> list[str]:
-    """Where two stories part."""
+def differences(one: Story, other: Story) -> str:
+    """Where two stories part; empty when they are equal."""
     found = []
     for part in fields(Story):
         first, second = getattr(one, part.name), getattr(other, part.name)
         if first != second:
-            found.append(f"{part.name}: {_parting(first, second)}")
-    return found
+            found.append(f"{part.name}{_parting(first, second)}")
+    return "\n".join(found)
 
 
 def _parting(one: Any, other: Any, at: str = "") -> str:
@@ -83,7 +83,7 @@ def _parting(one: Any, other: Any, at: str = "") -> str:
         pairs = zip_longest(one, other)
         number, pair = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
         return _parting(*pair, f"{at}[{number}]")
-    return f"at {at or 'all of it'}, {one!r} became {other!r}"
+    return f"{at}\n  {one}\nbecame\n  {other}"
 
 
 def _end(end: End) -> tuple[str, str, str]:

@@ -19,8 +19,8 @@ from tests.support.service import (
     user_input,
 )
 from tests.support.workbench import (
-    Ledger,
     Caller,
+    Ledger,
     agent,
     agent_app,
     app_of,
