@@ -117,6 +117,15 @@ class Leg:
         )
         recorder.stop = self._stop
         self._recorder = recorder
+        try:
+            return await self._pass(recorder, memory)
+        except StoreUnavailable:
+            raise
+        except Exception as bug:  # noqa: BLE001 - else the run would fail like this for ever
+            # What is not stored yet may be what cannot be stored, so it is left out.
+            return await self._end(Progress(), memory, v1.Run(error=self._internal(bug)))
+
+    async def _pass(self, recorder: Recorder, memory: Memory) -> bool:
         interpreter = Interpreter(recorder, self._setting.executors)
         try:
             if isinstance(self._stop, Cancelled):
@@ -134,16 +143,10 @@ class Leg:
             await recorder.flush()
             raise
         except StepFailure as failure:
-            error = failure.error
-        except Exception as bug:
-            if isinstance(bug, StoreUnavailable):
-                raise
-            error = self._internal(bug)
+            ended = v1.Run(usage=interpreter.usage, error=failure.error)
         else:
-            done = v1.Run(usage=interpreter.usage, output_json=jsontext.dumps(output.content))
-            return await self._end(await recorder.close(), memory, done)
-        failed = v1.Run(usage=interpreter.usage, error=error)
-        return await self._end(await recorder.close(), memory, failed)
+            ended = v1.Run(usage=interpreter.usage, output_json=jsontext.dumps(output.content))
+        return await self._end(await recorder.close(), memory, ended)
 
     async def _definition(self, memory: Memory) -> v1.Workflow:
         digest = memory.row.digest

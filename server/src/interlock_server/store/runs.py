@@ -74,7 +74,8 @@ _COMMIT = text("""
             state = :state,
             pause_kind = :pause_kind,
             body = coalesce(:body, body),
-            open_requirements = open_requirements + :question_count,
+            open_requirements = CASE
+                WHEN :state IN (4, 5) THEN 0 ELSE open_requirements + :question_count END,
             owner = CASE WHEN :state = 2 THEN owner END,
             lease_until = CASE WHEN :state = 2 THEN lease_until END,
             update_time = :now,
@@ -101,6 +102,10 @@ _COMMIT = text("""
         FROM moved, unnest(:ids, :question_keys, :question_positions, :step_keys,
                 :requirement_kinds, :tool_names, :question_bodies, :create_times)
             AS question (id, key, position, step_key, kind, tool_name, body, create_time)
+    ), closed AS (
+        UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
+            resolve_time = :now
+        WHERE :state IN (4, 5) AND state = 1 AND run_id = (SELECT run_id FROM moved)
     )
     SELECT last_sequence, cancel_requested FROM moved
 """).bindparams(
