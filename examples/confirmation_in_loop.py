@@ -18,7 +18,6 @@ from interlock_server import (
     Loop,
     ModelRequest,
     Step,
-    StepOutput,
     Workflow,
     call,
     tool,
@@ -37,10 +36,6 @@ def next_stage(request: ModelRequest) -> Call:
     return call("roll_out", percent={"10": 50, "50": 100}[reached[1]] if reached else 10)
 
 
-def is_complete(outputs: list[StepOutput]) -> bool:
-    return "100%" in str(outputs[-1].content)
-
-
 release_agent = Agent(
     name="ReleaseAgent",
     model=model(next_stage, outcome),
@@ -55,7 +50,7 @@ workflow = Workflow(
             name="stages",
             steps=[Step(name="stage", agent=release_agent)],
             max_iterations=5,
-            end_condition=is_complete,
+            end_condition=lambda outputs: "100%" in str(outputs[-1].content),
             forward_iteration_output=True,
         )
     ],

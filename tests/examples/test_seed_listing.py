@@ -285,7 +285,7 @@ def test_the_first_listing_rejecting(page: Page, capsys: pytest.CaptureFixture[s
     with page.served([CALL, last_turn], DEFINITIONS) as names:  # type: ignore[list-item]
         run(FIRST.replace("confirm()", 'reject(note="Too expensive")'), names)
     assert capsys.readouterr().out == "Then I do not know.\n"
-    assert told == ['{"error":"Too expensive"}']
+    assert told == ["Too expensive"]
 
 
 def test_the_streaming_listing(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,7 +312,7 @@ def test_the_pause_object(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("approves", "told", "done"),
-    [(True, "deleted", [("delete_user", "ada")]), (False, '{"error":"User declined"}', [])],
+    [(True, "deleted", [("delete_user", "ada")]), (False, "User declined", [])],
 )
 def test_resolving_a_confirmation(page: Page, approves: bool, told: str, done: list[Any]) -> None:
     noted: list[Any] = []

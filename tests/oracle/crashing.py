@@ -198,6 +198,7 @@ class Crashing:
         run = v1.Run(run_id=self.run_id, session_id=self.run_id, workflow_id="World")
         run.started_by = "somebody"
         run.input_json = given
+        run.labels["team"] = "finance"
         await self._runtime.start_run(run, None, self._request("start"))
 
     async def _rests(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.oracle.building import Code, build, decide
-from tests.oracle.rules import check_rules
+from tests.oracle.rules import check_free_calls, check_pauses, check_rules
 from tests.oracle.stories import Story, story
 from tests.oracle.watching import Watched
 from tests.oracle.worlds import World
@@ -33,7 +33,7 @@ async def play_straight(world: World, code: Code) -> Story:
     context = Straight(answers)
     end = await straight(context, code.registry, code.workflow, world.run_input)
     events = [(name.rpartition("!")[0], event) for name, event in context.events.items()]
-    return story(end, code.log, events, context.session_state)
+    return story(end, code.log, context.questions, events, context.session_state)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,18 @@ class Playing:
             while self.is_patient and not _goes_on(self.rounds[-1]):
                 self._answer(shelf)
             assert len(self.rounds) < _LEGS_MAX, "the run does not come to its end"
-        check_rules(shelf.memory(), self.code.log)
+        return self._story(end, shelf)
+
+    def _story(self, end: End, shelf: Shelf) -> Story:
         events = [
             (name.rpartition("!")[0], v1.RunEvent.FromString(body))
             for name, body in shelf.events.items()
         ]
-        return story(end, self.code.log, events, shelf.session)
+        check_rules(shelf.memory(), self.code.log)
+        check_free_calls(shelf.memory(), self.code.log)
+        check_pauses(event for _, event in events)
+        questions = {one.key: one.requirement for one in shelf.answers()}
+        return story(end, self.code.log, questions, events, shelf.session)
 
     async def _leg(self, shelf: Shelf) -> End | None:
         if self.is_fresh:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tests.oracle.stories import kind_of
 from tests.oracle.watching import Log
 
 from interlock import v1
@@ -14,6 +16,7 @@ from interlock_server.authoring.conversation import Message, ModelTurn, ToolResu
 from interlock_server.engine.gates import Go, verdict
 from interlock_server.store.records import Memory
 
+_CALL = re.compile(r"(.*:turn\d+):call\d+$")
 _CALL_OF_GATE = re.compile(r"(.*:turn\d+):call\d+(?=:gate$)")
 
 
@@ -21,6 +24,31 @@ def check_rules(memory: Memory, log: Log) -> None:
     """What must be true of a run that has ended, by what is stored and by what happened."""
     assert len(set(log.performed)) == len(log.performed), "an effect was performed twice"
     check_gates(memory, log)
+
+
+def check_free_calls(memory: Memory, log: Log) -> None:
+    """Free calls do not wait for the gated ones of their response.
+
+    This is so when nobody decides before the run pauses.
+    """
+    gates = [one.key for one in memory.answers]
+    for key, number in log.timeline.items():
+        turn = _CALL.match(key)
+        for gate in gates if turn and f"{key}:gate" not in gates else ():
+            if turn and gate.startswith(f"{turn[1]}:call"):
+                assert number < log.timeline[gate], f"{key} ran after {gate} was decided"
+
+
+def check_pauses(events: Iterable[v1.RunEvent]) -> None:
+    """A step that waits says so, and then that it goes on, and so on."""
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for event in events:
+        paused, continued = event.step_executor_paused, event.step_executor_continued
+        if step := paused.step_requirement.executor_run_id or continued.executor_run_id:
+            told[step].append(kind_of(event))
+    for step, kinds in told.items():
+        expected = ["step_executor_paused", "step_executor_continued"] * (len(kinds) // 2)
+        assert kinds == expected, f"{step} tells {kinds}"
 
 
 def check_gates(memory: Memory, log: Log) -> None:
@@ -38,6 +66,7 @@ def check_gates(memory: Memory, log: Log) -> None:
         _check_order(key, questions, log)
     for messages in log.told:
         check_conversation(messages)
+    assert len(log.runs) <= 1, "effects are told of different runs"
 
 
 def _check_asked(memory: Memory, questions: dict[str, v1.Requirement]) -> None:

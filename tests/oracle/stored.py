@@ -41,7 +41,9 @@ class Stored:
         failed = self.run.HasField("error")
         output = None if failed else StepOutput(content=jsontext.loads(self.run.output_json))
         end = End(output, self.run.error if failed else None, self.run.usage)
-        told = story(end, log, self.events, jsontext.loads(self.session.state_json))
+        questions = {one.key: one.requirement for one in self.memory.answers}
+        session = jsontext.loads(self.session.state_json)
+        told = story(end, log, questions, self.events, session)
         assert told.results == sorted(shown(one) for one in self.results)
         return told
 

@@ -25,6 +25,10 @@ OF_PAUSES = frozenset(
         "requirement_resolved",
     }
 )
+_OF_ASKING: tuple[Any, ...] = (
+    *("requirement_id", "run_id", "workflow_id", "session_id", "state", "etag"),
+    *("create_time", "resolution", "resolved_by", "resolve_time"),
+)
 _TIMES = re.compile(r" *create_time \{[^}]*\}\n")
 _OF_RUNS = frozenset({"workflow_started", "workflow_completed", "workflow_failed"})
 
@@ -35,19 +39,25 @@ class Story:
 
     end: Any
     effects: Any
+    questions: Any
     events: Any
     results: Any
     session: Any
 
 
 def story(
-    end: End, log: Log, events: Iterable[tuple[str, v1.RunEvent]], session: Mapping[str, Any]
+    end: End,
+    log: Log,
+    questions: Mapping[str, v1.Requirement],
+    events: Iterable[tuple[str, v1.RunEvent]],
+    session: Mapping[str, Any],
 ) -> Story:
-    """What is told of a run; `events` come in their order, with their keys."""
+    """What is told of a run; `events` come in their order, and all with their keys."""
     told = [(key, event) for key, event in events if kind_of(event) not in OF_PAUSES | _OF_RUNS]
     return Story(
         end=_end(end),
         effects=arranged(log.happenings),
+        questions={key: _question(one) for key, one in questions.items() if not _is_doubt(one)},
         events=arranged(_happening(key, event) for key, event in told),
         results=sorted(shown(one) for _, event in told if (one := _result(event))),
         session=dict(session),
@@ -89,6 +99,19 @@ def _parting(one: Any, other: Any, at: str = "") -> str:
 def _end(end: End) -> tuple[str, str, str]:
     output = jsontext.dumps(end.output.content) if end.output else ""
     return output, str(end.error or ""), str(end.usage)
+
+
+def _is_doubt(question: v1.Requirement) -> bool:
+    return question.kind == v1.REQUIREMENT_KIND_IN_DOUBT
+
+
+def _question(question: v1.Requirement) -> str:
+    """A question without what its being asked adds to it."""
+    bare = v1.Requirement()
+    bare.CopyFrom(question)
+    for name in _OF_ASKING:
+        bare.ClearField(name)
+    return shown(bare)
 
 
 def _happening(key: str, event: v1.RunEvent) -> Happening:

@@ -16,7 +16,7 @@ import pytest
 from tests.oracle.building import Code, build, decide
 from tests.oracle.cases import CASES, again, group_name, groups
 from tests.oracle.playing import play_straight
-from tests.oracle.rules import check_rules
+from tests.oracle.rules import check_pauses, check_rules
 from tests.oracle.stored import Stored, check_stream, stored
 from tests.oracle.stories import differences
 from tests.oracle.watching import Log
@@ -50,6 +50,7 @@ async def test_a_stored_run_equals_the_run_without_pauses(seeds: range, database
             run = await _Run(world, code.log, database, runtimes).play()
         check_stream(run)
         check_rules(run.memory, code.log)
+        check_pauses(event for _, event in run.events)
         parted = differences(reference, run.story(code.log))
         if parted:
             pytest.fail(f"{parted}\n\n{world}\n\n{again(seed, __file__)}", pytrace=False)
@@ -91,6 +92,7 @@ class _Run:
         given = jsontext.dumps(self.world.run_input)
         run = v1.Run(run_id=self.run_id, session_id=self.run_id, workflow_id="World")
         run.input_json = given
+        run.labels["team"] = "finance"
         with self._wakes() as wakes:
             await self._random.choice(self.runtimes).start_run(run, None, _NO_REQUEST)
             while not await self._has_ended():

@@ -17,7 +17,7 @@ from typing import Any
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.authoring.conversation import Message
-from interlock_server.engine.context import Context, Effect, Performance
+from interlock_server.engine.context import Context, Effect, Performance, RunContext
 from interlock_server.engine.interpreter import Execution
 from interlock_server.engine.keys import Key
 from interlock_server.engine.places import Place
@@ -99,6 +99,7 @@ class Log:
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[str, v1.ExternalResult] = field(default_factory=dict)
     told: list[tuple[Message, ...]] = field(default_factory=list)
+    runs: set[str] = field(default_factory=set)
     observe: Observer | None = None
 
     def wipe(self) -> None:
@@ -116,8 +117,10 @@ class Log:
         outcome = v1.ExternalResult(result_json=jsontext.dumps(arguments))
         self.outcomes[_place.get()] = v1.ExternalResult(error_message=error) if error else outcome
 
-    def performs(self, key: str) -> None:
-        """An effect is performed."""
+    def performs(self, key: str, run: RunContext) -> None:
+        """An effect is performed, for a run."""
+        same = (run.run_id, run.session_id, run.workflow_id, run.started_by, run.labels)
+        self.runs.add(str(same))
         self.performed.append(key)
         self.timeline[key] = len(self.timeline)
 
@@ -158,7 +161,7 @@ class Probe:
             assert performance.run.idempotency_key == f"{performance.run.run_id}/{key}"
             if self._log.observe:
                 await self._log.observe("before", key)
-            self._log.performs(key)
+            self._log.performs(key, performance.run)
             token = _place.set(key)
             try:
                 return await effect.perform(performance)

@@ -37,6 +37,7 @@ class Straight:
     answers: Answers
     session_state: dict[str, Any] = field(default_factory=dict)
     events: dict[str, v1.RunEvent] = field(default_factory=dict)
+    questions: dict[str, v1.Requirement] = field(default_factory=dict)
     _called: set[str] = field(default_factory=set)
 
     async def call(self, key: Key, effect: Effect) -> Any:
@@ -47,6 +48,9 @@ class Straight:
         return await effect.perform(Performance(run, lambda event: None, False))
 
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
+        if key not in self.questions:
+            self.questions[key] = v1.Requirement()
+            self.questions[key].CopyFrom(question)
         return self.answers(key, question)
 
     def emit(self, key: Key, event: v1.RunEvent) -> None:
