@@ -96,7 +96,9 @@ def _check_pauses(events: Iterable[v1.RunEvent]) -> None:
         resolved.add(event.requirement_resolved.resolution.requirement_id)
         asked.update(_waiting([event.step_executor_paused.step_requirement]))
         if kind == "workflow_paused":
-            assert _waiting(event.workflow_paused.step_requirements) == asked - resolved
+            listed = _waiting(event.workflow_paused.step_requirements)
+            assert not listed & resolved, "what has been decided is said to wait"
+            assert listed == asked - resolved, "not all that waits is said to wait"
         assert kind != "workflow_continued" or is_paused
         is_paused = kind == "workflow_paused" or (is_paused and kind != "workflow_continued")
     assert not is_paused

@@ -48,7 +48,7 @@ def question(name: str = "q", seconds: float = 0) -> Question:
     return Question(name, 1, requirement)
 
 
-PAUSE = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR)
+PAUSE = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR, waiting=1)
 
 
 async def test_sequences_are_dense_over_commits(database: Database) -> None:
@@ -123,6 +123,15 @@ async def test_a_run_does_not_pause_when_something_has_come_in(
     row = await run_get(database, "r")
     assert row is not None
     assert row.run.state == v1.RUN_STATE_RUNNING
+
+
+async def test_a_pause_names_all_that_waits_and_nothing_else(database: Database) -> None:
+    lease = await a_run(database, "r")
+    for waiting in (0, 2):
+        pause = replace(PAUSE, waiting=waiting)
+        progress = Progress(questions=[question()])
+        assert await run_commit(database, lease, progress, pause, now()) is None
+    assert await run_commit(database, lease, Progress(questions=[question()]), PAUSE, now())
 
 
 async def test_a_paused_run_is_owned_by_nobody_and_never_claimed(database: Database) -> None:

@@ -9,7 +9,7 @@ about journals, rounds and answers here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -156,15 +156,20 @@ async def leg(
     recorder = Recorder(shelf.memory(), shelf.save, Hub(), world, commit_delay)
     interpreter = Interpreter(recorder, executors)
     end: End | None = None
+    waiting: list[v1.Requirement] = []
     try:
         output = await interpreter.run(workflow, jsontext.loads(jsontext.dumps(shelf.run_input)))
         end = End(output, None, interpreter.usage)
     except StepFailure as failure:
         end = End(None, failure.error, interpreter.usage)
     except Suspended as suspended:
-        waiting = [
-            one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
-        ]
+        pending = v1.REQUIREMENT_STATE_PENDING
+        waiting = [one for one in suspended.requirements if one.state == pending]
         assert waiting, "the run waits for nothing"
     await shelf.save(await recorder.close())
+    assert _ids(waiting) == _ids(one.requirement for one in shelf.open())
     return end
+
+
+def _ids(requirements: Iterable[v1.Requirement]) -> list[str]:
+    return sorted(one.requirement_id for one in requirements)

@@ -136,7 +136,7 @@ class Leg:
                 workflow, jsontext.loads(run_input) if run_input else None
             )
         except Suspended as suspended:
-            return await self._pause(await recorder.close(), suspended)
+            return await self._pause(recorder, suspended)
         except Cancelled:
             return await self._end_cancelled(await recorder.close())
         except CodeMissing:
@@ -158,7 +158,8 @@ class Leg:
 
     # Where a pass leaves the run.
 
-    async def _pause(self, progress: Progress, suspended: Suspended) -> bool:
+    async def _pause(self, recorder: Recorder, suspended: Suspended) -> bool:
+        progress = await recorder.close()
         waiting = [
             one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
         ]
@@ -166,7 +167,7 @@ class Leg:
             pause_kind=v1.PAUSE_KIND_EXECUTOR, step_requirements=by_step(waiting)
         )
         events = (*progress.events, self._event(workflow_paused=paused))
-        change = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR)
+        change = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR, waiting=recorder.open_count)
         if waiting and await self._close(_with_events(progress, events), change):
             return True
         return await self._look_again(progress)

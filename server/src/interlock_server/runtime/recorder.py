@@ -119,6 +119,11 @@ class Recorder:
 
     # What the runtime calls.
 
+    @property
+    def open_count(self) -> int:
+        """How many questions wait, as far as this leg knows."""
+        return sum(one.state == v1.REQUIREMENT_STATE_PENDING for one in self._asked.values())
+
     async def flush(self) -> None:
         """Commits everything that is buffered."""
         async with self._saving:

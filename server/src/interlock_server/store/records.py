@@ -65,11 +65,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Change:
-    """Where a commit leaves the run; unset parts stay as they are."""
+    """Where a commit leaves the run; unset parts stay as they are.
+
+    Args:
+        waiting: how many requirements are open when the run pauses; with another
+            number, a decision has come in that the run does not know of.
+    """
 
     state: v1.RunState.ValueType = v1.RUN_STATE_RUNNING
     pause_kind: v1.PauseKind.ValueType = v1.PAUSE_KIND_UNSPECIFIED
     body: v1.Run | None = None
+    waiting: int | None = None
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ _COMMIT = text("""
             update_time = :now,
             end_time = CASE WHEN :state IN (4, 5, 6) THEN :now END
         WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch
-            AND NOT (:state = 3 AND (is_ready OR cancel_requested))
+            AND NOT (:state = 3 AND (is_ready OR cancel_requested
+                OR open_requirements + :question_count <> coalesce(
+                    :waiting, open_requirements + :question_count)))
         RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested
     ), appended AS (
         INSERT INTO events (run_id, sequence, kind, key, body)
@@ -113,6 +115,7 @@ _COMMIT = text("""
     bindparam("now", type_=DateTime(timezone=True)),
     bindparam("body", type_=LargeBinary),
     bindparam("state", type_=SmallInteger),
+    bindparam("waiting", type_=Integer),
     bindparam("entry_keys", type_=ARRAY(Text)),
     bindparam("entry_positions", type_=ARRAY(Integer)),
     bindparam("entry_values", type_=ARRAY(LargeBinary)),
@@ -372,6 +375,7 @@ def _commit_parameters(
         ),
         "state": change.state,
         "pause_kind": change.pause_kind,
+        "waiting": change.waiting,
         "body": change.body.SerializeToString() if change.body else None,
         "now": now,
         "entry_keys": [one.key for one in progress.entries],
