@@ -91,6 +91,7 @@ class RunEvent(_message.Message):
     TOOL_CALL_STARTED_FIELD_NUMBER: _builtins.int
     TOOL_CALL_COMPLETED_FIELD_NUMBER: _builtins.int
     REQUIREMENT_RESOLVED_FIELD_NUMBER: _builtins.int
+    REQUIREMENT_EXPIRED_FIELD_NUMBER: _builtins.int
     CONTENT_DELTA_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Output only. The run."""
@@ -223,6 +224,10 @@ class RunEvent(_message.Message):
         """A requirement was resolved."""
 
     @_builtins.property
+    def requirement_expired(self) -> Global___RequirementExpired:
+        """Nobody answered a requirement in time."""
+
+    @_builtins.property
     def content_delta(self) -> Global___ContentDelta:
         """A piece of text from an agent; not stored."""
 
@@ -262,13 +267,14 @@ class RunEvent(_message.Message):
         tool_call_started: Global___ToolCallStarted | None = ...,
         tool_call_completed: Global___ToolCallCompleted | None = ...,
         requirement_resolved: Global___RequirementResolved | None = ...,
+        requirement_expired: Global___RequirementExpired | None = ...,
         content_delta: Global___ContentDelta | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["workflow_started", "workflow_paused", "workflow_continued", "workflow_completed", "workflow_failed", "workflow_cancelled", "step_started", "step_executor_paused", "step_executor_continued", "step_completed", "step_failed", "step_skipped", "steps_started", "steps_completed", "condition_started", "condition_completed", "loop_started", "loop_iteration_started", "loop_iteration_completed", "loop_completed", "router_started", "router_completed", "parallel_started", "parallel_completed", "nested_workflow_started", "nested_workflow_completed", "tool_call_started", "tool_call_completed", "requirement_resolved", "content_delta"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["workflow_started", "workflow_paused", "workflow_continued", "workflow_completed", "workflow_failed", "workflow_cancelled", "step_started", "step_executor_paused", "step_executor_continued", "step_completed", "step_failed", "step_skipped", "steps_started", "steps_completed", "condition_started", "condition_completed", "loop_started", "loop_iteration_started", "loop_iteration_completed", "loop_completed", "router_started", "router_completed", "parallel_started", "parallel_completed", "nested_workflow_started", "nested_workflow_completed", "tool_call_started", "tool_call_completed", "requirement_resolved", "requirement_expired", "content_delta"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1047,6 +1053,38 @@ class RequirementResolved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequirementResolved: _TypeAlias = RequirementResolved  # noqa: Y015
+
+@_typing.final
+class RequirementExpired(_message.Message):
+    """Nobody answered a requirement in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
+    ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    requirement_id: _builtins.str
+    """Output only. The requirement."""
+    on_timeout: _workflow_pb2.OnTimeout.ValueType
+    """Output only. What happens now."""
+    @_builtins.property
+    def resolution(self) -> _requirement_pb2.RequirementResolution:
+        """Output only. The answer that it counts as; unset when the run is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        requirement_id: _builtins.str = ...,
+        on_timeout: _workflow_pb2.OnTimeout.ValueType = ...,
+        resolution: _requirement_pb2.RequirementResolution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_timeout", b"on_timeout", "requirement_id", b"requirement_id", "resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequirementExpired: _TypeAlias = RequirementExpired  # noqa: Y015
 
 @_typing.final
 class ContentDelta(_message.Message):

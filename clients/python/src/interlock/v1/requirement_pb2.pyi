@@ -157,74 +157,6 @@ USER_INPUT_FIELD_TYPE_OBJECT: UserInputFieldType.ValueType  # 6
 """A map."""
 Global___UserInputFieldType: _TypeAlias = UserInputFieldType  # noqa: Y015
 
-class _OnReject:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OnRejectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnReject.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ON_REJECT_UNSPECIFIED: _OnReject.ValueType  # 0
-    """Not set: as the definition says."""
-    ON_REJECT_SKIP: _OnReject.ValueType  # 1
-    """The step is skipped."""
-    ON_REJECT_CANCEL: _OnReject.ValueType  # 2
-    """The run is cancelled."""
-    ON_REJECT_ELSE: _OnReject.ValueType  # 3
-    """The other branch of a condition runs."""
-    ON_REJECT_RETRY: _OnReject.ValueType  # 4
-    """The step runs again, with the feedback."""
-
-class OnReject(_OnReject, metaclass=_OnRejectEnumTypeWrapper):
-    """What the rejection of a step does."""
-
-ON_REJECT_UNSPECIFIED: OnReject.ValueType  # 0
-"""Not set: as the definition says."""
-ON_REJECT_SKIP: OnReject.ValueType  # 1
-"""The step is skipped."""
-ON_REJECT_CANCEL: OnReject.ValueType  # 2
-"""The run is cancelled."""
-ON_REJECT_ELSE: OnReject.ValueType  # 3
-"""The other branch of a condition runs."""
-ON_REJECT_RETRY: OnReject.ValueType  # 4
-"""The step runs again, with the feedback."""
-Global___OnReject: _TypeAlias = OnReject  # noqa: Y015
-
-class _OnTimeout:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OnTimeoutEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnTimeout.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ON_TIMEOUT_UNSPECIFIED: _OnTimeout.ValueType  # 0
-    """Not set: it waits for ever."""
-    ON_TIMEOUT_CANCEL: _OnTimeout.ValueType  # 1
-    """The run is cancelled."""
-    ON_TIMEOUT_REJECT: _OnTimeout.ValueType  # 2
-    """It counts as rejected."""
-    ON_TIMEOUT_APPROVE: _OnTimeout.ValueType  # 3
-    """It counts as confirmed."""
-    ON_TIMEOUT_SKIP: _OnTimeout.ValueType  # 4
-    """The step is skipped."""
-    ON_TIMEOUT_FAIL: _OnTimeout.ValueType  # 5
-    """The step fails."""
-
-class OnTimeout(_OnTimeout, metaclass=_OnTimeoutEnumTypeWrapper):
-    """What happens when nobody answers in time."""
-
-ON_TIMEOUT_UNSPECIFIED: OnTimeout.ValueType  # 0
-"""Not set: it waits for ever."""
-ON_TIMEOUT_CANCEL: OnTimeout.ValueType  # 1
-"""The run is cancelled."""
-ON_TIMEOUT_REJECT: OnTimeout.ValueType  # 2
-"""It counts as rejected."""
-ON_TIMEOUT_APPROVE: OnTimeout.ValueType  # 3
-"""It counts as confirmed."""
-ON_TIMEOUT_SKIP: OnTimeout.ValueType  # 4
-"""The step is skipped."""
-ON_TIMEOUT_FAIL: OnTimeout.ValueType  # 5
-"""The step fails."""
-Global___OnTimeout: _TypeAlias = OnTimeout  # noqa: Y015
-
 @_typing.final
 class StepRequirement(_message.Message):
     """Everything that a paused step waits for.
@@ -336,7 +268,7 @@ class Requirement(_message.Message):
     """Output only. Who resolved it."""
     etag: _builtins.str
     """Output only. Changes whenever the requirement changes."""
-    on_timeout: Global___OnTimeout.ValueType
+    on_timeout: _workflow_pb2.OnTimeout.ValueType
     """Output only. What happens at `expire_time`."""
     @_builtins.property
     def step(self) -> Global___StepRef:
@@ -425,7 +357,7 @@ class Requirement(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         resolve_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        on_timeout: Global___OnTimeout.ValueType = ...,
+        on_timeout: _workflow_pb2.OnTimeout.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "executor", b"executor", "expire_time", b"expire_time", "resolution", b"resolution", "resolve_time", b"resolve_time", "route_selection", b"route_selection", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -506,7 +438,7 @@ class StepGate(_message.Message):
     ITERATION_FIELD_NUMBER: _builtins.int
     content_json: _builtins.str
     """Output only. What the step was given, or has given, as JSON."""
-    on_reject: Global___OnReject.ValueType
+    on_reject: _workflow_pb2.OnReject.ValueType
     """Output only. What a rejection does."""
     max_retries: _builtins.int
     """Output only. How often it may be retried."""
@@ -521,7 +453,7 @@ class StepGate(_message.Message):
         *,
         content_json: _builtins.str = ...,
         selected_routes: _abc.Iterable[_builtins.str] | None = ...,
-        on_reject: Global___OnReject.ValueType = ...,
+        on_reject: _workflow_pb2.OnReject.ValueType = ...,
         max_retries: _builtins.int = ...,
         iteration: _builtins.int = ...,
     ) -> None: ...
@@ -839,13 +771,13 @@ class Rejection(_message.Message):
     ON_REJECT_FIELD_NUMBER: _builtins.int
     note: _builtins.str
     """Optional. Passed to the agent as the reason, at most 4,000 characters."""
-    on_reject: Global___OnReject.ValueType
+    on_reject: _workflow_pb2.OnReject.ValueType
     """Optional. What the rejection does, where the requirement leaves a choice."""
     def __init__(
         self,
         *,
         note: _builtins.str = ...,
-        on_reject: Global___OnReject.ValueType = ...,
+        on_reject: _workflow_pb2.OnReject.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

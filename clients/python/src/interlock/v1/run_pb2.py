@@ -27,7 +27,7 @@ from interlock.v1 import requirement_pb2 as interlock_dot_v1_dot_requirement__pb
 from interlock.v1 import workflow_pb2 as interlock_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16interlock/v1/run.proto\x12\x0cinterlock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1einterlock/v1/requirement.proto\x1a\x1binterlock/v1/workflow.proto\"\x8a\x07\n\x03Run\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12)\n\x10workflow_version\x18\x03 \x01(\x05R\x0fworkflowVersion\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\x12\x1d\n\nstarted_by\x18\x05 \x01(\tR\tstartedBy\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x16.interlock.v1.RunStateR\x05state\x12\x36\n\npause_kind\x18\x07 \x01(\x0e\x32\x17.interlock.v1.PauseKindR\tpauseKind\x12\x1d\n\ninput_json\x18\x08 \x01(\tR\tinputJson\x12\x1f\n\x0boutput_json\x18\t \x01(\tR\noutputJson\x12;\n\x0cstep_results\x18\n \x03(\x0b\x32\x18.interlock.v1.StepResultR\x0bstepResults\x12J\n\x11step_requirements\x18\x0b \x03(\x0b\x32\x1d.interlock.v1.StepRequirementR\x10stepRequirements\x12,\n\x05\x65rror\x18\x0c \x01(\x0b\x32\x16.interlock.v1.RunErrorR\x05\x65rror\x12)\n\x05usage\x18\r \x01(\x0b\x32\x13.interlock.v1.UsageR\x05usage\x12\x35\n\x06labels\x18\x0e \x03(\x0b\x32\x1d.interlock.v1.Run.LabelsEntryR\x06labels\x12#\n\rlast_sequence\x18\x0f \x01(\x03R\x0clastSequence\x12\x12\n\x04\x65tag\x18\x10 \x01(\tR\x04\x65tag\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x35\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xf7\x02\n\nStepResult\x12)\n\x04step\x18\x01 \x01(\x0b\x32\x15.interlock.v1.StepRefR\x04step\x12\x33\n\x07outcome\x18\x02 \x01(\x0e\x32\x19.interlock.v1.StepOutcomeR\x07outcome\x12\x1f\n\x0boutput_json\x18\x03 \x01(\tR\noutputJson\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.interlock.v1.RunErrorR\x05\x65rror\x12\x35\n\x08\x65xecutor\x18\x05 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x08\x65xecutor\x12\x44\n\x0ftool_executions\x18\x06 \x03(\x0b\x32\x1b.interlock.v1.ToolExecutionR\x0etoolExecutions\x12)\n\x05usage\x18\x07 \x01(\x0b\x32\x13.interlock.v1.UsageR\x05usage\x12\x12\n\x04stop\x18\x08 \x01(\x08R\x04stop\"\xbb\x01\n\x08RunError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12@\n\x08metadata\x18\x03 \x03(\x0b\x32$.interlock.v1.RunError.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"v\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x03R\x0coutputTokens\x12%\n\x0emodel_requests\x18\x03 \x01(\x05R\rmodelRequests*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x14\n\x10RUN_STATE_PAUSED\x10\x03\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x06*k\n\tPauseKind\x12\x1a\n\x16PAUSE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13PAUSE_KIND_EXECUTOR\x10\x01\x12\x13\n\x0fPAUSE_KIND_STEP\x10\x02\x12\x14\n\x10PAUSE_KIND_ERROR\x10\x03*z\n\x0bStepOutcome\x12\x1c\n\x18STEP_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_OUTCOME_COMPLETED\x10\x01\x12\x17\n\x13STEP_OUTCOME_FAILED\x10\x02\x12\x18\n\x14STEP_OUTCOME_SKIPPED\x10\x03\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16interlock/v1/run.proto\x12\x0cinterlock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1einterlock/v1/requirement.proto\x1a\x1binterlock/v1/workflow.proto\"\xf2\x07\n\x03Run\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12)\n\x10workflow_version\x18\x03 \x01(\x05R\x0fworkflowVersion\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\x12\x1d\n\nstarted_by\x18\x05 \x01(\tR\tstartedBy\x12,\n\x05state\x18\x06 \x01(\x0e\x32\x16.interlock.v1.RunStateR\x05state\x12\x36\n\npause_kind\x18\x07 \x01(\x0e\x32\x17.interlock.v1.PauseKindR\tpauseKind\x12\x1d\n\ninput_json\x18\x08 \x01(\tR\tinputJson\x12\x1f\n\x0boutput_json\x18\t \x01(\tR\noutputJson\x12;\n\x0cstep_results\x18\n \x03(\x0b\x32\x18.interlock.v1.StepResultR\x0bstepResults\x12J\n\x11step_requirements\x18\x0b \x03(\x0b\x32\x1d.interlock.v1.StepRequirementR\x10stepRequirements\x12,\n\x05\x65rror\x18\x0c \x01(\x0b\x32\x16.interlock.v1.RunErrorR\x05\x65rror\x12)\n\x05usage\x18\r \x01(\x0b\x32\x13.interlock.v1.UsageR\x05usage\x12\x35\n\x06labels\x18\x0e \x03(\x0b\x32\x1d.interlock.v1.Run.LabelsEntryR\x06labels\x12#\n\rlast_sequence\x18\x0f \x01(\x03R\x0clastSequence\x12\x12\n\x04\x65tag\x18\x10 \x01(\tR\x04\x65tag\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x35\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12;\n\x0b\x65xpire_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12)\n\x10missing_executor\x18\x15 \x01(\tR\x0fmissingExecutor\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xf7\x02\n\nStepResult\x12)\n\x04step\x18\x01 \x01(\x0b\x32\x15.interlock.v1.StepRefR\x04step\x12\x33\n\x07outcome\x18\x02 \x01(\x0e\x32\x19.interlock.v1.StepOutcomeR\x07outcome\x12\x1f\n\x0boutput_json\x18\x03 \x01(\tR\noutputJson\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.interlock.v1.RunErrorR\x05\x65rror\x12\x35\n\x08\x65xecutor\x18\x05 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x08\x65xecutor\x12\x44\n\x0ftool_executions\x18\x06 \x03(\x0b\x32\x1b.interlock.v1.ToolExecutionR\x0etoolExecutions\x12)\n\x05usage\x18\x07 \x01(\x0b\x32\x13.interlock.v1.UsageR\x05usage\x12\x12\n\x04stop\x18\x08 \x01(\x08R\x04stop\"\xbb\x01\n\x08RunError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12@\n\x08metadata\x18\x03 \x03(\x0b\x32$.interlock.v1.RunError.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"v\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x03R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x03R\x0coutputTokens\x12%\n\x0emodel_requests\x18\x03 \x01(\x05R\rmodelRequests*\xb1\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x14\n\x10RUN_STATE_PAUSED\x10\x03\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x06*k\n\tPauseKind\x12\x1a\n\x16PAUSE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13PAUSE_KIND_EXECUTOR\x10\x01\x12\x13\n\x0fPAUSE_KIND_STEP\x10\x02\x12\x14\n\x10PAUSE_KIND_ERROR\x10\x03*z\n\x0bStepOutcome\x12\x1c\n\x18STEP_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_OUTCOME_COMPLETED\x10\x01\x12\x17\n\x13STEP_OUTCOME_FAILED\x10\x02\x12\x18\n\x14STEP_OUTCOME_SKIPPED\x10\x03\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUN_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RUNERROR_METADATAENTRY']._loaded_options = None
   _globals['_RUNERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=1732
-  _globals['_RUNSTATE']._serialized_end=1909
-  _globals['_PAUSEKIND']._serialized_start=1911
-  _globals['_PAUSEKIND']._serialized_end=2018
-  _globals['_STEPOUTCOME']._serialized_start=2020
-  _globals['_STEPOUTCOME']._serialized_end=2142
+  _globals['_RUNSTATE']._serialized_start=1836
+  _globals['_RUNSTATE']._serialized_end=2013
+  _globals['_PAUSEKIND']._serialized_start=2015
+  _globals['_PAUSEKIND']._serialized_end=2122
+  _globals['_STEPOUTCOME']._serialized_start=2124
+  _globals['_STEPOUTCOME']._serialized_end=2246
   _globals['_RUN']._serialized_start=135
-  _globals['_RUN']._serialized_end=1041
-  _globals['_RUN_LABELSENTRY']._serialized_start=984
-  _globals['_RUN_LABELSENTRY']._serialized_end=1041
-  _globals['_STEPRESULT']._serialized_start=1044
-  _globals['_STEPRESULT']._serialized_end=1419
-  _globals['_RUNERROR']._serialized_start=1422
-  _globals['_RUNERROR']._serialized_end=1609
-  _globals['_RUNERROR_METADATAENTRY']._serialized_start=1550
-  _globals['_RUNERROR_METADATAENTRY']._serialized_end=1609
-  _globals['_USAGE']._serialized_start=1611
-  _globals['_USAGE']._serialized_end=1729
+  _globals['_RUN']._serialized_end=1145
+  _globals['_RUN_LABELSENTRY']._serialized_start=1088
+  _globals['_RUN_LABELSENTRY']._serialized_end=1145
+  _globals['_STEPRESULT']._serialized_start=1148
+  _globals['_STEPRESULT']._serialized_end=1523
+  _globals['_RUNERROR']._serialized_start=1526
+  _globals['_RUNERROR']._serialized_end=1713
+  _globals['_RUNERROR_METADATAENTRY']._serialized_start=1654
+  _globals['_RUNERROR_METADATAENTRY']._serialized_end=1713
+  _globals['_USAGE']._serialized_start=1715
+  _globals['_USAGE']._serialized_end=1833
 # @@protoc_insertion_point(module_scope)

@@ -163,6 +163,8 @@ class Run(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    MISSING_EXECUTOR_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Output only. Unique in the service."""
     workflow_id: _builtins.str
@@ -185,6 +187,10 @@ class Run(_message.Message):
     """Output only. Sequence of its newest event."""
     etag: _builtins.str
     """Output only. Changes whenever the run changes."""
+    missing_executor: _builtins.str
+    """Output only. Name of code that the run needs and that the answering server
+    does not have, so that the run cannot go on there; empty when there is none.
+    """
     @_builtins.property
     def step_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
         """Output only. Results of finished nodes, oldest first, containers included;
@@ -222,6 +228,12 @@ class Run(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it ended."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it ends by itself, as failed, unless it ended before;
+        unset means never.
+        """
+
     def __init__(
         self,
         *,
@@ -244,10 +256,12 @@ class Run(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        missing_executor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "input_json", b"input_json", "labels", b"labels", "last_sequence", b"last_sequence", "output_json", b"output_json", "pause_kind", b"pause_kind", "run_id", b"run_id", "session_id", b"session_id", "started_by", b"started_by", "state", b"state", "step_requirements", b"step_requirements", "step_results", b"step_results", "update_time", b"update_time", "usage", b"usage", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "expire_time", b"expire_time", "input_json", b"input_json", "labels", b"labels", "last_sequence", b"last_sequence", "missing_executor", b"missing_executor", "output_json", b"output_json", "pause_kind", b"pause_kind", "run_id", b"run_id", "session_id", b"session_id", "started_by", b"started_by", "state", b"state", "step_requirements", b"step_requirements", "step_results", b"step_results", "update_time", b"update_time", "usage", b"usage", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

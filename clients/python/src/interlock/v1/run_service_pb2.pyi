@@ -54,6 +54,7 @@ class RunSpec(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     INPUT_JSON_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    RUN_TIMEOUT_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """Required. The workflow to run."""
     workflow_version: _builtins.int
@@ -68,6 +69,12 @@ class RunSpec(_message.Message):
         values of at most 255.
         """
 
+    @_builtins.property
+    def run_timeout(self) -> _duration_pb2.Duration:
+        """Optional. How long the run may take, its pauses included; after that it
+        fails. Unset means as the workflow says.
+        """
+
     def __init__(
         self,
         *,
@@ -76,10 +83,11 @@ class RunSpec(_message.Message):
         session_id: _builtins.str = ...,
         input_json: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        run_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version", "run_timeout", b"run_timeout", "workflow_version", b"workflow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version", "input_json", b"input_json", "labels", b"labels", "session_id", b"session_id", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version", "input_json", b"input_json", "labels", b"labels", "run_timeout", b"run_timeout", "session_id", b"session_id", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__workflow_version: _TypeAlias = _typing.Literal["workflow_version"]  # noqa: Y015
     _WhichOneofArgType__workflow_version: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version"]  # noqa: Y015
@@ -631,10 +639,15 @@ class RunFilter(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_MIN_FIELD_NUMBER: _builtins.int
     CREATE_TIME_MAX_FIELD_NUMBER: _builtins.int
+    STUCK_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """Optional. Of this workflow."""
     session_id: _builtins.str
     """Optional. Of this session."""
+    stuck: _builtins.bool
+    """Optional. Only runs that have not ended and need code that the answering
+    server does not have; see `Run.missing_executor`.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_run_pb2.RunState.ValueType]:
         """Optional. In one of these states."""
@@ -660,10 +673,11 @@ class RunFilter(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         create_time_min: _timestamp_pb2.Timestamp | None = ...,
         create_time_max: _timestamp_pb2.Timestamp | None = ...,
+        stuck: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_max", b"create_time_max", "create_time_min", b"create_time_min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "labels", b"labels", "session_id", b"session_id", "states", b"states", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "labels", b"labels", "session_id", b"session_id", "states", b"states", "stuck", b"stuck", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -120,6 +121,104 @@ ON_STEP_ERROR_PAUSE: OnStepError.ValueType  # 3
 """The run pauses and asks a person."""
 Global___OnStepError: _TypeAlias = OnStepError  # noqa: Y015
 
+class _OnInterrupt:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnInterruptEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnInterrupt.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_INTERRUPT_UNSPECIFIED: _OnInterrupt.ValueType  # 0
+    """Not set: as the service does by default."""
+    ON_INTERRUPT_ASK: _OnInterrupt.ValueType  # 1
+    """A person is asked."""
+    ON_INTERRUPT_RETRY: _OnInterrupt.ValueType  # 2
+    """It happens again: it is safe to repeat."""
+    ON_INTERRUPT_FAIL: _OnInterrupt.ValueType  # 3
+    """It counts as failed."""
+
+class OnInterrupt(_OnInterrupt, metaclass=_OnInterruptEnumTypeWrapper):
+    """What happens to an effect whose process died between its start and its
+    record, so that nobody knows whether it happened.
+    """
+
+ON_INTERRUPT_UNSPECIFIED: OnInterrupt.ValueType  # 0
+"""Not set: as the service does by default."""
+ON_INTERRUPT_ASK: OnInterrupt.ValueType  # 1
+"""A person is asked."""
+ON_INTERRUPT_RETRY: OnInterrupt.ValueType  # 2
+"""It happens again: it is safe to repeat."""
+ON_INTERRUPT_FAIL: OnInterrupt.ValueType  # 3
+"""It counts as failed."""
+Global___OnInterrupt: _TypeAlias = OnInterrupt  # noqa: Y015
+
+class _OnReject:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnRejectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnReject.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_REJECT_UNSPECIFIED: _OnReject.ValueType  # 0
+    """Not set: as the definition says."""
+    ON_REJECT_SKIP: _OnReject.ValueType  # 1
+    """The step is skipped."""
+    ON_REJECT_CANCEL: _OnReject.ValueType  # 2
+    """The run is cancelled."""
+    ON_REJECT_ELSE: _OnReject.ValueType  # 3
+    """The other branch of a condition runs."""
+    ON_REJECT_RETRY: _OnReject.ValueType  # 4
+    """The step runs again, with the feedback."""
+
+class OnReject(_OnReject, metaclass=_OnRejectEnumTypeWrapper):
+    """What the rejection of a step does."""
+
+ON_REJECT_UNSPECIFIED: OnReject.ValueType  # 0
+"""Not set: as the definition says."""
+ON_REJECT_SKIP: OnReject.ValueType  # 1
+"""The step is skipped."""
+ON_REJECT_CANCEL: OnReject.ValueType  # 2
+"""The run is cancelled."""
+ON_REJECT_ELSE: OnReject.ValueType  # 3
+"""The other branch of a condition runs."""
+ON_REJECT_RETRY: OnReject.ValueType  # 4
+"""The step runs again, with the feedback."""
+Global___OnReject: _TypeAlias = OnReject  # noqa: Y015
+
+class _OnTimeout:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnTimeoutEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnTimeout.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_TIMEOUT_UNSPECIFIED: _OnTimeout.ValueType  # 0
+    """Not set: it waits for ever."""
+    ON_TIMEOUT_CANCEL: _OnTimeout.ValueType  # 1
+    """The run is cancelled."""
+    ON_TIMEOUT_REJECT: _OnTimeout.ValueType  # 2
+    """It counts as rejected."""
+    ON_TIMEOUT_APPROVE: _OnTimeout.ValueType  # 3
+    """It counts as confirmed."""
+    ON_TIMEOUT_SKIP: _OnTimeout.ValueType  # 4
+    """The step is skipped."""
+    ON_TIMEOUT_FAIL: _OnTimeout.ValueType  # 5
+    """The step fails."""
+
+class OnTimeout(_OnTimeout, metaclass=_OnTimeoutEnumTypeWrapper):
+    """What happens when nobody answers in time."""
+
+ON_TIMEOUT_UNSPECIFIED: OnTimeout.ValueType  # 0
+"""Not set: it waits for ever."""
+ON_TIMEOUT_CANCEL: OnTimeout.ValueType  # 1
+"""The run is cancelled."""
+ON_TIMEOUT_REJECT: OnTimeout.ValueType  # 2
+"""It counts as rejected."""
+ON_TIMEOUT_APPROVE: OnTimeout.ValueType  # 3
+"""It counts as confirmed."""
+ON_TIMEOUT_SKIP: OnTimeout.ValueType  # 4
+"""The step is skipped."""
+ON_TIMEOUT_FAIL: OnTimeout.ValueType  # 5
+"""The step fails."""
+Global___OnTimeout: _TypeAlias = OnTimeout  # noqa: Y015
+
 @_typing.final
 class Workflow(_message.Message):
     """A named tree of nodes that the service can run.
@@ -137,6 +236,7 @@ class Workflow(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    RUN_TIMEOUT_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """Output only. Name of the workflow: 1 to 100 characters, none of them a
     control character.
@@ -153,6 +253,12 @@ class Workflow(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When this version was first served."""
 
+    @_builtins.property
+    def run_timeout(self) -> _duration_pb2.Duration:
+        """Output only. How long a run may take, its pauses included, where its
+        caller says nothing; unset means for ever.
+        """
+
     def __init__(
         self,
         *,
@@ -161,10 +267,11 @@ class Workflow(_message.Message):
         description: _builtins.str = ...,
         nodes: _abc.Iterable[Global___WorkflowNode] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        run_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "run_timeout", b"run_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "nodes", b"nodes", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "nodes", b"nodes", "run_timeout", b"run_timeout", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,6 +285,7 @@ class WorkflowNode(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    HUMAN_REVIEW_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
@@ -189,6 +297,10 @@ class WorkflowNode(_message.Message):
     """Output only. Name of the node, unique among its siblings."""
     description: _builtins.str
     """Output only. What the node does."""
+    @_builtins.property
+    def human_review(self) -> Global___HumanReview:
+        """Output only. How people take part in the node itself."""
+
     @_builtins.property
     def step(self) -> Global___StepNode:
         """Runs one executor."""
@@ -222,6 +334,7 @@ class WorkflowNode(_message.Message):
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
+        human_review: Global___HumanReview | None = ...,
         step: Global___StepNode | None = ...,
         steps: Global___StepsNode | None = ...,
         condition: Global___ConditionNode | None = ...,
@@ -230,9 +343,9 @@ class WorkflowNode(_message.Message):
         parallel: Global___ParallelNode | None = ...,
         workflow: Global___NestedWorkflowNode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "loop", b"loop", "node", b"node", "parallel", b"parallel", "router", b"router", "step", b"step", "steps", b"steps", "workflow", b"workflow"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "human_review", b"human_review", "loop", b"loop", "node", b"node", "parallel", b"parallel", "router", b"router", "step", b"step", "steps", b"steps", "workflow", b"workflow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "description", b"description", "loop", b"loop", "name", b"name", "node", b"node", "parallel", b"parallel", "router", b"router", "step", b"step", "steps", b"steps", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "description", b"description", "human_review", b"human_review", "loop", b"loop", "name", b"name", "node", b"node", "parallel", b"parallel", "router", b"router", "step", b"step", "steps", b"steps", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_node: _TypeAlias = _typing.Literal["step", "steps", "condition", "loop", "router", "parallel", "workflow"]  # noqa: Y015
     _WhichOneofArgType_node: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
@@ -249,8 +362,13 @@ class StepNode(_message.Message):
     EXECUTOR_FIELD_NUMBER: _builtins.int
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     ON_ERROR_FIELD_NUMBER: _builtins.int
+    ON_INTERRUPT_FIELD_NUMBER: _builtins.int
     on_error: Global___OnStepError.ValueType
     """Output only. What a failure does to the run."""
+    on_interrupt: Global___OnInterrupt.ValueType
+    """Output only. What happens when the process dies while a function runs;
+    agents and teams go on where they stood.
+    """
     @_builtins.property
     def executor(self) -> Global___ExecutorRef:
         """Output only. What runs."""
@@ -265,14 +383,45 @@ class StepNode(_message.Message):
         executor: Global___ExecutorRef | None = ...,
         retry_policy: Global___RetryPolicy | None = ...,
         on_error: Global___OnStepError.ValueType = ...,
+        on_interrupt: Global___OnInterrupt.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "on_error", b"on_error", "retry_policy", b"retry_policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "on_error", b"on_error", "on_interrupt", b"on_interrupt", "retry_policy", b"retry_policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepNode: _TypeAlias = StepNode  # noqa: Y015
+
+@_typing.final
+class HumanReview(_message.Message):
+    """How people take part in a node itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    on_timeout: Global___OnTimeout.ValueType
+    """Output only. What happens when nobody answers in time."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """Output only. How long each question of the node waits; unset means for
+        ever.
+        """
+
+    def __init__(
+        self,
+        *,
+        timeout: _duration_pb2.Duration | None = ...,
+        on_timeout: Global___OnTimeout.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_timeout", b"on_timeout", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HumanReview: _TypeAlias = HumanReview  # noqa: Y015
 
 @_typing.final
 class StepsNode(_message.Message):

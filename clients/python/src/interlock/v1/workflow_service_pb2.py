@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from interlock.v1 import workflow_pb2 as interlock_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interlock/v1/workflow_service.proto\x12\x0cinterlock.v1\x1a\x1binterlock/v1/workflow.proto\"`\n\x12GetWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x1d\n\x07version\x18\x02 \x01(\x05H\x00R\x07version\x88\x01\x01\x42\n\n\x08_version\"I\n\x13GetWorkflowResponse\x12\x32\n\x08workflow\x18\x01 \x01(\x0b\x32\x16.interlock.v1.WorkflowR\x08workflow\"R\n\x14ListWorkflowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"u\n\x15ListWorkflowsResponse\x12\x34\n\tworkflows\x18\x01 \x03(\x0b\x32\x16.interlock.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n\x14ListExecutorsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"u\n\x15ListExecutorsResponse\x12\x34\n\texecutors\x18\x01 \x03(\x0b\x32\x16.interlock.v1.ExecutorR\texecutors\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x01\n\x08\x45xecutor\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x03ref\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12(\n\x05tools\x18\x04 \x03(\x0b\x32\x12.interlock.v1.ToolR\x05tools\x12!\n\x0cmember_names\x18\x05 \x03(\tR\x0bmemberNames\"\x82\x02\n\x04Tool\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\x33\n\x15requires_confirmation\x18\x03 \x01(\x08R\x14requiresConfirmation\x12*\n\x11user_input_fields\x18\x04 \x03(\tR\x0fuserInputFields\x12-\n\x12\x65xternal_execution\x18\x05 \x01(\x08R\x11\x65xternalExecution\x12\x34\n\x16parameters_schema_json\x18\x06 \x01(\tR\x14parametersSchemaJson2\xa8\x02\n\x0fWorkflowService\x12W\n\x0bGetWorkflow\x12 .interlock.v1.GetWorkflowRequest\x1a!.interlock.v1.GetWorkflowResponse\"\x03\x90\x02\x01\x12]\n\rListWorkflows\x12\".interlock.v1.ListWorkflowsRequest\x1a#.interlock.v1.ListWorkflowsResponse\"\x03\x90\x02\x01\x12]\n\rListExecutors\x12\".interlock.v1.ListExecutorsRequest\x1a#.interlock.v1.ListExecutorsResponse\"\x03\x90\x02\x01\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interlock/v1/workflow_service.proto\x12\x0cinterlock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1binterlock/v1/workflow.proto\"`\n\x12GetWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x1d\n\x07version\x18\x02 \x01(\x05H\x00R\x07version\x88\x01\x01\x42\n\n\x08_version\"I\n\x13GetWorkflowResponse\x12\x32\n\x08workflow\x18\x01 \x01(\x0b\x32\x16.interlock.v1.WorkflowR\x08workflow\"R\n\x14ListWorkflowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"u\n\x15ListWorkflowsResponse\x12\x34\n\tworkflows\x18\x01 \x03(\x0b\x32\x16.interlock.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n\x14ListExecutorsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"u\n\x15ListExecutorsResponse\x12\x34\n\texecutors\x18\x01 \x03(\x0b\x32\x16.interlock.v1.ExecutorR\texecutors\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x01\n\x08\x45xecutor\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x03ref\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12(\n\x05tools\x18\x04 \x03(\x0b\x32\x12.interlock.v1.ToolR\x05tools\x12!\n\x0cmember_names\x18\x05 \x03(\tR\x0bmemberNames\"\xad\x03\n\x04Tool\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\x33\n\x15requires_confirmation\x18\x03 \x01(\x08R\x14requiresConfirmation\x12*\n\x11user_input_fields\x18\x04 \x03(\tR\x0fuserInputFields\x12-\n\x12\x65xternal_execution\x18\x05 \x01(\x08R\x11\x65xternalExecution\x12\x34\n\x16parameters_schema_json\x18\x06 \x01(\tR\x14parametersSchemaJson\x12\x33\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x36\n\non_timeout\x18\x08 \x01(\x0e\x32\x17.interlock.v1.OnTimeoutR\tonTimeout\x12<\n\x0con_interrupt\x18\t \x01(\x0e\x32\x19.interlock.v1.OnInterruptR\x0bonInterrupt2\xa8\x02\n\x0fWorkflowService\x12W\n\x0bGetWorkflow\x12 .interlock.v1.GetWorkflowRequest\x1a!.interlock.v1.GetWorkflowResponse\"\x03\x90\x02\x01\x12]\n\rListWorkflows\x12\".interlock.v1.ListWorkflowsRequest\x1a#.interlock.v1.ListWorkflowsResponse\"\x03\x90\x02\x01\x12]\n\rListExecutors\x12\".interlock.v1.ListExecutorsRequest\x1a#.interlock.v1.ListExecutorsResponse\"\x03\x90\x02\x01\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._serialized_options = b'\220\002\001'
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListExecutors']._loaded_options = None
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListExecutors']._serialized_options = b'\220\002\001'
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=82
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=178
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=180
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=253
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=255
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=337
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=339
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=456
-  _globals['_LISTEXECUTORSREQUEST']._serialized_start=458
-  _globals['_LISTEXECUTORSREQUEST']._serialized_end=540
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=542
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=659
-  _globals['_EXECUTOR']._serialized_start=662
-  _globals['_EXECUTOR']._serialized_end=863
-  _globals['_TOOL']._serialized_start=866
-  _globals['_TOOL']._serialized_end=1124
-  _globals['_WORKFLOWSERVICE']._serialized_start=1127
-  _globals['_WORKFLOWSERVICE']._serialized_end=1423
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=114
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=210
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=212
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=285
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=287
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=369
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=371
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=488
+  _globals['_LISTEXECUTORSREQUEST']._serialized_start=490
+  _globals['_LISTEXECUTORSREQUEST']._serialized_end=572
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=574
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=691
+  _globals['_EXECUTOR']._serialized_start=694
+  _globals['_EXECUTOR']._serialized_end=895
+  _globals['_TOOL']._serialized_start=898
+  _globals['_TOOL']._serialized_end=1327
+  _globals['_WORKFLOWSERVICE']._serialized_start=1330
+  _globals['_WORKFLOWSERVICE']._serialized_end=1626
 # @@protoc_insertion_point(module_scope)

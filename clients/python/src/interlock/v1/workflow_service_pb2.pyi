@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from interlock.v1 import workflow_pb2 as _workflow_pb2
@@ -235,6 +236,9 @@ class Tool(_message.Message):
     USER_INPUT_FIELDS_FIELD_NUMBER: _builtins.int
     EXTERNAL_EXECUTION_FIELD_NUMBER: _builtins.int
     PARAMETERS_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    ON_INTERRUPT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output only. Its name."""
     description: _builtins.str
@@ -245,9 +249,17 @@ class Tool(_message.Message):
     """Output only. Whether a call runs outside the service."""
     parameters_schema_json: _builtins.str
     """Output only. JSON Schema of its arguments."""
+    on_timeout: _workflow_pb2.OnTimeout.ValueType
+    """Output only. What happens when nobody answers in time."""
+    on_interrupt: _workflow_pb2.OnInterrupt.ValueType
+    """Output only. What happens when the process dies during a call."""
     @_builtins.property
     def user_input_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. Arguments that a person supplies; empty means none."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """Output only. How long a call waits for somebody; unset means for ever."""
 
     def __init__(
         self,
@@ -258,10 +270,13 @@ class Tool(_message.Message):
         user_input_fields: _abc.Iterable[_builtins.str] | None = ...,
         external_execution: _builtins.bool = ...,
         parameters_schema_json: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        on_timeout: _workflow_pb2.OnTimeout.ValueType = ...,
+        on_interrupt: _workflow_pb2.OnInterrupt.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "external_execution", b"external_execution", "name", b"name", "parameters_schema_json", b"parameters_schema_json", "requires_confirmation", b"requires_confirmation", "user_input_fields", b"user_input_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "external_execution", b"external_execution", "name", b"name", "on_interrupt", b"on_interrupt", "on_timeout", b"on_timeout", "parameters_schema_json", b"parameters_schema_json", "requires_confirmation", b"requires_confirmation", "timeout", b"timeout", "user_input_fields", b"user_input_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
