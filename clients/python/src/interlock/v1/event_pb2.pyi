@@ -74,6 +74,10 @@ class RunEvent(_message.Message):
     STEP_COMPLETED_FIELD_NUMBER: _builtins.int
     STEP_FAILED_FIELD_NUMBER: _builtins.int
     STEP_SKIPPED_FIELD_NUMBER: _builtins.int
+    STEP_PAUSED_FIELD_NUMBER: _builtins.int
+    STEP_CONTINUED_FIELD_NUMBER: _builtins.int
+    STEP_REJECTED_FIELD_NUMBER: _builtins.int
+    OUTPUT_EDITED_FIELD_NUMBER: _builtins.int
     STEPS_STARTED_FIELD_NUMBER: _builtins.int
     STEPS_COMPLETED_FIELD_NUMBER: _builtins.int
     CONDITION_STARTED_FIELD_NUMBER: _builtins.int
@@ -88,6 +92,7 @@ class RunEvent(_message.Message):
     PARALLEL_COMPLETED_FIELD_NUMBER: _builtins.int
     NESTED_WORKFLOW_STARTED_FIELD_NUMBER: _builtins.int
     NESTED_WORKFLOW_COMPLETED_FIELD_NUMBER: _builtins.int
+    ROUTE_SELECTED_FIELD_NUMBER: _builtins.int
     TOOL_CALL_STARTED_FIELD_NUMBER: _builtins.int
     TOOL_CALL_COMPLETED_FIELD_NUMBER: _builtins.int
     REQUIREMENT_RESOLVED_FIELD_NUMBER: _builtins.int
@@ -156,6 +161,22 @@ class RunEvent(_message.Message):
         """A node was skipped."""
 
     @_builtins.property
+    def step_paused(self) -> Global___StepPaused:
+        """A node itself waits for a person."""
+
+    @_builtins.property
+    def step_continued(self) -> Global___StepContinued:
+        """A node goes on with what a person decided."""
+
+    @_builtins.property
+    def step_rejected(self) -> Global___StepRejected:
+        """A person refused a node or its output."""
+
+    @_builtins.property
+    def output_edited(self) -> Global___OutputEdited:
+        """A person replaced or supplied an output."""
+
+    @_builtins.property
     def steps_started(self) -> Global___StepsStarted:
         """A group of steps started."""
 
@@ -212,6 +233,10 @@ class RunEvent(_message.Message):
         """A nested workflow ended."""
 
     @_builtins.property
+    def route_selected(self) -> Global___RouteSelected:
+        """A person chose the routes of a router."""
+
+    @_builtins.property
     def tool_call_started(self) -> Global___ToolCallStarted:
         """An agent began a tool call."""
 
@@ -250,6 +275,10 @@ class RunEvent(_message.Message):
         step_completed: Global___StepCompleted | None = ...,
         step_failed: Global___StepFailed | None = ...,
         step_skipped: Global___StepSkipped | None = ...,
+        step_paused: Global___StepPaused | None = ...,
+        step_continued: Global___StepContinued | None = ...,
+        step_rejected: Global___StepRejected | None = ...,
+        output_edited: Global___OutputEdited | None = ...,
         steps_started: Global___StepsStarted | None = ...,
         steps_completed: Global___StepsCompleted | None = ...,
         condition_started: Global___ConditionStarted | None = ...,
@@ -264,17 +293,18 @@ class RunEvent(_message.Message):
         parallel_completed: Global___ParallelCompleted | None = ...,
         nested_workflow_started: Global___NestedWorkflowStarted | None = ...,
         nested_workflow_completed: Global___NestedWorkflowCompleted | None = ...,
+        route_selected: Global___RouteSelected | None = ...,
         tool_call_started: Global___ToolCallStarted | None = ...,
         tool_call_completed: Global___ToolCallCompleted | None = ...,
         requirement_resolved: Global___RequirementResolved | None = ...,
         requirement_expired: Global___RequirementExpired | None = ...,
         content_delta: Global___ContentDelta | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "output_edited", b"output_edited", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "route_selected", b"route_selected", "router_completed", b"router_completed", "router_started", b"router_started", "step", b"step", "step_completed", b"step_completed", "step_continued", b"step_continued", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_paused", b"step_paused", "step_rejected", b"step_rejected", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "router_completed", b"router_completed", "router_started", b"router_started", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "step_completed", b"step_completed", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition_completed", b"condition_completed", "condition_started", b"condition_started", "content_delta", b"content_delta", "event", b"event", "event_time", b"event_time", "loop_completed", b"loop_completed", "loop_iteration_completed", b"loop_iteration_completed", "loop_iteration_started", b"loop_iteration_started", "loop_started", b"loop_started", "nested_workflow_completed", b"nested_workflow_completed", "nested_workflow_started", b"nested_workflow_started", "output_edited", b"output_edited", "parallel_completed", b"parallel_completed", "parallel_started", b"parallel_started", "requirement_expired", b"requirement_expired", "requirement_resolved", b"requirement_resolved", "route_selected", b"route_selected", "router_completed", b"router_completed", "router_started", b"router_started", "run_id", b"run_id", "sequence", b"sequence", "step", b"step", "step_completed", b"step_completed", "step_continued", b"step_continued", "step_executor_continued", b"step_executor_continued", "step_executor_paused", b"step_executor_paused", "step_failed", b"step_failed", "step_paused", b"step_paused", "step_rejected", b"step_rejected", "step_skipped", b"step_skipped", "step_started", b"step_started", "steps_completed", b"steps_completed", "steps_started", b"steps_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "workflow_cancelled", b"workflow_cancelled", "workflow_completed", b"workflow_completed", "workflow_continued", b"workflow_continued", "workflow_failed", b"workflow_failed", "workflow_paused", b"workflow_paused", "workflow_started", b"workflow_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["workflow_started", "workflow_paused", "workflow_continued", "workflow_completed", "workflow_failed", "workflow_cancelled", "step_started", "step_executor_paused", "step_executor_continued", "step_completed", "step_failed", "step_skipped", "steps_started", "steps_completed", "condition_started", "condition_completed", "loop_started", "loop_iteration_started", "loop_iteration_completed", "loop_completed", "router_started", "router_completed", "parallel_started", "parallel_completed", "nested_workflow_started", "nested_workflow_completed", "tool_call_started", "tool_call_completed", "requirement_resolved", "requirement_expired", "content_delta"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["workflow_started", "workflow_paused", "workflow_continued", "workflow_completed", "workflow_failed", "workflow_cancelled", "step_started", "step_executor_paused", "step_executor_continued", "step_completed", "step_failed", "step_skipped", "step_paused", "step_continued", "step_rejected", "output_edited", "steps_started", "steps_completed", "condition_started", "condition_completed", "loop_started", "loop_iteration_started", "loop_iteration_completed", "loop_completed", "router_started", "router_completed", "parallel_started", "parallel_completed", "nested_workflow_started", "nested_workflow_completed", "route_selected", "tool_call_started", "tool_call_completed", "requirement_resolved", "requirement_expired", "content_delta"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -617,6 +647,110 @@ class StepSkipped(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepSkipped: _TypeAlias = StepSkipped  # noqa: Y015
+
+@_typing.final
+class StepPaused(_message.Message):
+    """A node itself waits for a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_REQUIREMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def step_requirement(self) -> _requirement_pb2.StepRequirement:
+        """Output only. What it waits for."""
+
+    def __init__(
+        self,
+        *,
+        step_requirement: _requirement_pb2.StepRequirement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step_requirement", b"step_requirement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step_requirement", b"step_requirement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepPaused: _TypeAlias = StepPaused  # noqa: Y015
+
+@_typing.final
+class StepContinued(_message.Message):
+    """A node goes on with what a person decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    requirement_id: _builtins.str
+    """Output only. The requirement that was resolved."""
+    kind: _requirement_pb2.RequirementKind.ValueType
+    """Output only. Its kind."""
+    def __init__(
+        self,
+        *,
+        requirement_id: _builtins.str = ...,
+        kind: _requirement_pb2.RequirementKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "requirement_id", b"requirement_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepContinued: _TypeAlias = StepContinued  # noqa: Y015
+
+@_typing.final
+class StepRejected(_message.Message):
+    """A person refused a node or its output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ON_REJECT_FIELD_NUMBER: _builtins.int
+    kind: _requirement_pb2.RequirementKind.ValueType
+    """Output only. The kind of the requirement that was refused."""
+    note: _builtins.str
+    """Output only. What the person said about it."""
+    on_reject: _workflow_pb2.OnReject.ValueType
+    """Output only. What happens now."""
+    def __init__(
+        self,
+        *,
+        kind: _requirement_pb2.RequirementKind.ValueType = ...,
+        note: _builtins.str = ...,
+        on_reject: _workflow_pb2.OnReject.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "note", b"note", "on_reject", b"on_reject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepRejected: _TypeAlias = StepRejected  # noqa: Y015
+
+@_typing.final
+class OutputEdited(_message.Message):
+    """A person replaced or supplied an output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> _run_pb2.StepResult:
+        """Output only. What the node gives now."""
+
+    def __init__(
+        self,
+        *,
+        result: _run_pb2.StepResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputEdited: _TypeAlias = OutputEdited  # noqa: Y015
 
 @_typing.final
 class StepsStarted(_message.Message):
@@ -977,6 +1111,30 @@ class NestedWorkflowCompleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NestedWorkflowCompleted: _TypeAlias = NestedWorkflowCompleted  # noqa: Y015
+
+@_typing.final
+class RouteSelected(_message.Message):
+    """A person chose the routes of a router."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTED_ROUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def selected_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. Names of the routes, in the order in which they run."""
+
+    def __init__(
+        self,
+        *,
+        selected_routes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["selected_routes", b"selected_routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteSelected: _TypeAlias = RouteSelected  # noqa: Y015
 
 @_typing.final
 class ToolCallStarted(_message.Message):

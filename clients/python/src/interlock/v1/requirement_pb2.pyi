@@ -117,46 +117,6 @@ REQUIREMENT_STATE_CANCELLED: RequirementState.ValueType  # 4
 """Its run ended first."""
 Global___RequirementState: _TypeAlias = RequirementState  # noqa: Y015
 
-class _UserInputFieldType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _UserInputFieldTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UserInputFieldType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    USER_INPUT_FIELD_TYPE_UNSPECIFIED: _UserInputFieldType.ValueType  # 0
-    """Not set: any JSON value that the tool accepts."""
-    USER_INPUT_FIELD_TYPE_STRING: _UserInputFieldType.ValueType  # 1
-    """Text."""
-    USER_INPUT_FIELD_TYPE_INTEGER: _UserInputFieldType.ValueType  # 2
-    """A whole number."""
-    USER_INPUT_FIELD_TYPE_NUMBER: _UserInputFieldType.ValueType  # 3
-    """A number."""
-    USER_INPUT_FIELD_TYPE_BOOLEAN: _UserInputFieldType.ValueType  # 4
-    """True or false."""
-    USER_INPUT_FIELD_TYPE_ARRAY: _UserInputFieldType.ValueType  # 5
-    """A list."""
-    USER_INPUT_FIELD_TYPE_OBJECT: _UserInputFieldType.ValueType  # 6
-    """A map."""
-
-class UserInputFieldType(_UserInputFieldType, metaclass=_UserInputFieldTypeEnumTypeWrapper):
-    """The type of a user input field."""
-
-USER_INPUT_FIELD_TYPE_UNSPECIFIED: UserInputFieldType.ValueType  # 0
-"""Not set: any JSON value that the tool accepts."""
-USER_INPUT_FIELD_TYPE_STRING: UserInputFieldType.ValueType  # 1
-"""Text."""
-USER_INPUT_FIELD_TYPE_INTEGER: UserInputFieldType.ValueType  # 2
-"""A whole number."""
-USER_INPUT_FIELD_TYPE_NUMBER: UserInputFieldType.ValueType  # 3
-"""A number."""
-USER_INPUT_FIELD_TYPE_BOOLEAN: UserInputFieldType.ValueType  # 4
-"""True or false."""
-USER_INPUT_FIELD_TYPE_ARRAY: UserInputFieldType.ValueType  # 5
-"""A list."""
-USER_INPUT_FIELD_TYPE_OBJECT: UserInputFieldType.ValueType  # 6
-"""A map."""
-Global___UserInputFieldType: _TypeAlias = UserInputFieldType  # noqa: Y015
-
 @_typing.final
 class StepRequirement(_message.Message):
     """Everything that a paused step waits for.
@@ -301,7 +261,7 @@ class Requirement(_message.Message):
         """A step that failed."""
 
     @_builtins.property
-    def user_input_schema(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserInputField]:
+    def user_input_schema(self) -> _containers.RepeatedCompositeFieldContainer[_workflow_pb2.UserInputField]:
         """Output only. Fields to fill in; only for `REQUIREMENT_KIND_USER_INPUT`,
         `REQUIREMENT_KIND_STEP_INPUT` and `REQUIREMENT_KIND_USER_FEEDBACK` without
         questions.
@@ -348,7 +308,7 @@ class Requirement(_message.Message):
         route_selection: Global___RouteSelection | None = ...,
         step_failure: Global___StepFailure | None = ...,
         message: _builtins.str = ...,
-        user_input_schema: _abc.Iterable[Global___UserInputField] | None = ...,
+        user_input_schema: _abc.Iterable[_workflow_pb2.UserInputField] | None = ...,
         feedback_questions: _abc.Iterable[Global___FeedbackQuestion] | None = ...,
         attempt: _builtins.int = ...,
         resolution: Global___RequirementResolution | None = ...,
@@ -436,6 +396,8 @@ class StepGate(_message.Message):
     ON_REJECT_FIELD_NUMBER: _builtins.int
     MAX_RETRIES_FIELD_NUMBER: _builtins.int
     ITERATION_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    ON_REJECT_CHOICES_FIELD_NUMBER: _builtins.int
     content_json: _builtins.str
     """Output only. What the step was given, or has given, as JSON."""
     on_reject: _workflow_pb2.OnReject.ValueType
@@ -444,9 +406,17 @@ class StepGate(_message.Message):
     """Output only. How often it may be retried."""
     iteration: _builtins.int
     """Output only. The iteration under review, from 1; only for loops."""
+    retry_count: _builtins.int
+    """Output only. How often people have sent it back so far."""
     @_builtins.property
     def selected_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. Nodes that run after a yes; only for routers."""
+
+    @_builtins.property
+    def on_reject_choices(self) -> _containers.RepeatedScalarFieldContainer[_workflow_pb2.OnReject.ValueType]:
+        """Output only. What a rejection may do; an answer chooses where there are
+        several.
+        """
 
     def __init__(
         self,
@@ -456,10 +426,12 @@ class StepGate(_message.Message):
         on_reject: _workflow_pb2.OnReject.ValueType = ...,
         max_retries: _builtins.int = ...,
         iteration: _builtins.int = ...,
+        retry_count: _builtins.int = ...,
+        on_reject_choices: _abc.Iterable[_workflow_pb2.OnReject.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_json", b"content_json", "iteration", b"iteration", "max_retries", b"max_retries", "on_reject", b"on_reject", "selected_routes", b"selected_routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_json", b"content_json", "iteration", b"iteration", "max_retries", b"max_retries", "on_reject", b"on_reject", "on_reject_choices", b"on_reject_choices", "retry_count", b"retry_count", "selected_routes", b"selected_routes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -474,8 +446,18 @@ class RouteSelection(_message.Message):
     AVAILABLE_ROUTES_FIELD_NUMBER: _builtins.int
     PROPOSED_ROUTES_FIELD_NUMBER: _builtins.int
     ALLOW_MULTIPLE_FIELD_NUMBER: _builtins.int
+    ON_REJECT_FIELD_NUMBER: _builtins.int
+    MAX_RETRIES_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    ON_REJECT_CHOICES_FIELD_NUMBER: _builtins.int
     allow_multiple: _builtins.bool
     """Output only. Whether several routes may be chosen."""
+    on_reject: _workflow_pb2.OnReject.ValueType
+    """Output only. What a rejection does."""
+    max_retries: _builtins.int
+    """Output only. How often it may be retried."""
+    retry_count: _builtins.int
+    """Output only. How often people have sent it back so far."""
     @_builtins.property
     def available_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. The routes to choose from."""
@@ -484,16 +466,26 @@ class RouteSelection(_message.Message):
     def proposed_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. What the router's own selector proposes; may be empty."""
 
+    @_builtins.property
+    def on_reject_choices(self) -> _containers.RepeatedScalarFieldContainer[_workflow_pb2.OnReject.ValueType]:
+        """Output only. What a rejection may do; an answer chooses where there are
+        several.
+        """
+
     def __init__(
         self,
         *,
         available_routes: _abc.Iterable[_builtins.str] | None = ...,
         proposed_routes: _abc.Iterable[_builtins.str] | None = ...,
         allow_multiple: _builtins.bool = ...,
+        on_reject: _workflow_pb2.OnReject.ValueType = ...,
+        max_retries: _builtins.int = ...,
+        retry_count: _builtins.int = ...,
+        on_reject_choices: _abc.Iterable[_workflow_pb2.OnReject.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_multiple", b"allow_multiple", "available_routes", b"available_routes", "proposed_routes", b"proposed_routes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_multiple", b"allow_multiple", "available_routes", b"available_routes", "max_retries", b"max_retries", "on_reject", b"on_reject", "on_reject_choices", b"on_reject_choices", "proposed_routes", b"proposed_routes", "retry_count", b"retry_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,56 +516,6 @@ class StepFailure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepFailure: _TypeAlias = StepFailure  # noqa: Y015
-
-@_typing.final
-class UserInputField(_message.Message):
-    """One value that a person must supply."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    REQUIRED_FIELD_NUMBER: _builtins.int
-    VALUE_JSON_FIELD_NUMBER: _builtins.int
-    ALLOWED_VALUES_JSON_FIELD_NUMBER: _builtins.int
-    READ_ONLY_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Output only. Name of the value; for a tool, of the argument."""
-    type: Global___UserInputFieldType.ValueType
-    """Output only. Expected type."""
-    description: _builtins.str
-    """Output only. Text to show to the person."""
-    required: _builtins.bool
-    """Output only. Whether a value must be given."""
-    value_json: _builtins.str
-    """Output only. Value that the agent proposed, as JSON; empty means none."""
-    read_only: _builtins.bool
-    """Output only. Whether the field is only shown: the agent fixed its value,
-    and an answer cannot change it.
-    """
-    @_builtins.property
-    def allowed_values_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output only. Values to choose from, as JSON; empty means any of the type."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        type: Global___UserInputFieldType.ValueType = ...,
-        description: _builtins.str = ...,
-        required: _builtins.bool = ...,
-        value_json: _builtins.str = ...,
-        allowed_values_json: _abc.Iterable[_builtins.str] | None = ...,
-        read_only: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_values_json", b"allowed_values_json", "description", b"description", "name", b"name", "read_only", b"read_only", "required", b"required", "type", b"type", "value_json", b"value_json"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserInputField: _TypeAlias = UserInputField  # noqa: Y015
 
 @_typing.final
 class FeedbackQuestion(_message.Message):
@@ -689,7 +631,7 @@ class RequirementResolution(_message.Message):
 
     @_builtins.property
     def edited_output(self) -> Global___EditedOutput:
-        """Replaces the output under review."""
+        """Replaces the output under review, or supplies the one of a failed step."""
 
     @_builtins.property
     def route_choice(self) -> Global___RouteChoice:
@@ -893,7 +835,7 @@ Global___FeedbackAnswer: _TypeAlias = FeedbackAnswer  # noqa: Y015
 
 @_typing.final
 class EditedOutput(_message.Message):
-    """Replaces the output under review."""
+    """Replaces the output under review, or supplies the one of a failed step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -194,8 +194,10 @@ class Run(_message.Message):
     @_builtins.property
     def step_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
         """Output only. Results of finished nodes, oldest first, containers included;
-        `StepResult.step.parent_step_id` makes them a tree. `ListRuns` leaves them
-        out.
+        `StepResult.step.parent_step_id` makes them a tree. A result that a person
+        edited or refused is followed by the one that counts instead, with the same
+        `step_id`; a step that ran again has a new `step_id`. `ListRuns` leaves
+        them out.
         """
 
     @_builtins.property

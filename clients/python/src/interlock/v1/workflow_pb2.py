@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterlock/v1/workflow.proto\x12\x0cinterlock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x02\n\x08Workflow\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x30\n\x05nodes\x18\x04 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12:\n\x0brun_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\nrunTimeout\"\x82\x04\n\x0cWorkflowNode\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12<\n\x0chuman_review\x18\x03 \x01(\x0b\x32\x19.interlock.v1.HumanReviewR\x0bhumanReview\x12,\n\x04step\x18\n \x01(\x0b\x32\x16.interlock.v1.StepNodeH\x00R\x04step\x12/\n\x05steps\x18\x0b \x01(\x0b\x32\x17.interlock.v1.StepsNodeH\x00R\x05steps\x12;\n\tcondition\x18\x0c \x01(\x0b\x32\x1b.interlock.v1.ConditionNodeH\x00R\tcondition\x12,\n\x04loop\x18\r \x01(\x0b\x32\x16.interlock.v1.LoopNodeH\x00R\x04loop\x12\x32\n\x06router\x18\x0e \x01(\x0b\x32\x18.interlock.v1.RouterNodeH\x00R\x06router\x12\x38\n\x08parallel\x18\x0f \x01(\x0b\x32\x1a.interlock.v1.ParallelNodeH\x00R\x08parallel\x12>\n\x08workflow\x18\x10 \x01(\x0b\x32 .interlock.v1.NestedWorkflowNodeH\x00R\x08workflowB\x06\n\x04node\"\xf3\x01\n\x08StepNode\x12\x35\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x08\x65xecutor\x12<\n\x0cretry_policy\x18\x02 \x01(\x0b\x32\x19.interlock.v1.RetryPolicyR\x0bretryPolicy\x12\x34\n\x08on_error\x18\x03 \x01(\x0e\x32\x19.interlock.v1.OnStepErrorR\x07onError\x12<\n\x0con_interrupt\x18\x04 \x01(\x0e\x32\x19.interlock.v1.OnInterruptR\x0bonInterrupt\"z\n\x0bHumanReview\x12\x33\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x36\n\non_timeout\x18\x02 \x01(\x0e\x32\x17.interlock.v1.OnTimeoutR\tonTimeout\"=\n\tStepsNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"\xc5\x01\n\rConditionNode\x12\x1c\n\x08\x63onstant\x18\x01 \x01(\x08H\x00R\x08\x63onstant\x12\x1c\n\x08\x66unction\x18\x02 \x01(\tH\x00R\x08\x66unction\x12\x30\n\x05nodes\x18\x03 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12\x39\n\nelse_nodes\x18\x04 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\telseNodesB\x0b\n\tevaluator\"\xd3\x01\n\x08LoopNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12%\n\x0emax_iterations\x18\x02 \x01(\x05R\rmaxIterations\x12\x34\n\x16\x65nd_condition_function\x18\x03 \x01(\tR\x14\x65ndConditionFunction\x12\x38\n\x18\x66orward_iteration_output\x18\x04 \x01(\x08R\x16\x66orwardIterationOutput\"m\n\nRouterNode\x12+\n\x11selector_function\x18\x01 \x01(\tR\x10selectorFunction\x12\x32\n\x06routes\x18\x02 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x06routes\"@\n\x0cParallelNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"g\n\x12NestedWorkflowNode\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x30\n\x05nodes\x18\x02 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"^\n\x0b\x45xecutorRef\x12.\n\x04type\x18\x01 \x01(\x0e\x32\x1a.interlock.v1.ExecutorTypeR\x04type\x12\x1f\n\x0b\x65xecutor_id\x18\x02 \x01(\tR\nexecutorId\"0\n\x0bRetryPolicy\x12!\n\x0cmax_attempts\x18\x01 \x01(\x05R\x0bmaxAttempts*z\n\x0c\x45xecutorType\x12\x1d\n\x19\x45XECUTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XECUTOR_TYPE_AGENT\x10\x01\x12\x16\n\x12\x45XECUTOR_TYPE_TEAM\x10\x02\x12\x1a\n\x16\x45XECUTOR_TYPE_FUNCTION\x10\x03*\xc1\x01\n\x08NodeType\x12\x19\n\x15NODE_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eNODE_TYPE_STEP\x10\x01\x12\x13\n\x0fNODE_TYPE_STEPS\x10\x02\x12\x17\n\x13NODE_TYPE_CONDITION\x10\x03\x12\x12\n\x0eNODE_TYPE_LOOP\x10\x04\x12\x14\n\x10NODE_TYPE_ROUTER\x10\x05\x12\x16\n\x12NODE_TYPE_PARALLEL\x10\x06\x12\x16\n\x12NODE_TYPE_WORKFLOW\x10\x07*u\n\x0bOnStepError\x12\x1d\n\x19ON_STEP_ERROR_UNSPECIFIED\x10\x00\x12\x16\n\x12ON_STEP_ERROR_FAIL\x10\x01\x12\x16\n\x12ON_STEP_ERROR_SKIP\x10\x02\x12\x17\n\x13ON_STEP_ERROR_PAUSE\x10\x03*p\n\x0bOnInterrupt\x12\x1c\n\x18ON_INTERRUPT_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_INTERRUPT_ASK\x10\x01\x12\x16\n\x12ON_INTERRUPT_RETRY\x10\x02\x12\x15\n\x11ON_INTERRUPT_FAIL\x10\x03*x\n\x08OnReject\x12\x19\n\x15ON_REJECT_UNSPECIFIED\x10\x00\x12\x12\n\x0eON_REJECT_SKIP\x10\x01\x12\x14\n\x10ON_REJECT_CANCEL\x10\x02\x12\x12\n\x0eON_REJECT_ELSE\x10\x03\x12\x13\n\x0fON_REJECT_RETRY\x10\x04*\x97\x01\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_TIMEOUT_CANCEL\x10\x01\x12\x15\n\x11ON_TIMEOUT_REJECT\x10\x02\x12\x16\n\x12ON_TIMEOUT_APPROVE\x10\x03\x12\x13\n\x0fON_TIMEOUT_SKIP\x10\x04\x12\x13\n\x0fON_TIMEOUT_FAIL\x10\x05\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1binterlock/v1/workflow.proto\x12\x0cinterlock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x02\n\x08Workflow\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x30\n\x05nodes\x18\x04 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12:\n\x0brun_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\nrunTimeout\"\x82\x04\n\x0cWorkflowNode\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12<\n\x0chuman_review\x18\x03 \x01(\x0b\x32\x19.interlock.v1.HumanReviewR\x0bhumanReview\x12,\n\x04step\x18\n \x01(\x0b\x32\x16.interlock.v1.StepNodeH\x00R\x04step\x12/\n\x05steps\x18\x0b \x01(\x0b\x32\x17.interlock.v1.StepsNodeH\x00R\x05steps\x12;\n\tcondition\x18\x0c \x01(\x0b\x32\x1b.interlock.v1.ConditionNodeH\x00R\tcondition\x12,\n\x04loop\x18\r \x01(\x0b\x32\x16.interlock.v1.LoopNodeH\x00R\x04loop\x12\x32\n\x06router\x18\x0e \x01(\x0b\x32\x18.interlock.v1.RouterNodeH\x00R\x06router\x12\x38\n\x08parallel\x18\x0f \x01(\x0b\x32\x1a.interlock.v1.ParallelNodeH\x00R\x08parallel\x12>\n\x08workflow\x18\x10 \x01(\x0b\x32 .interlock.v1.NestedWorkflowNodeH\x00R\x08workflowB\x06\n\x04node\"\xf3\x01\n\x08StepNode\x12\x35\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x19.interlock.v1.ExecutorRefR\x08\x65xecutor\x12<\n\x0cretry_policy\x18\x02 \x01(\x0b\x32\x19.interlock.v1.RetryPolicyR\x0bretryPolicy\x12\x34\n\x08on_error\x18\x03 \x01(\x0e\x32\x19.interlock.v1.OnStepErrorR\x07onError\x12<\n\x0con_interrupt\x18\x04 \x01(\x0e\x32\x19.interlock.v1.OnInterruptR\x0bonInterrupt\"\xa4\x07\n\x0bHumanReview\x12\x33\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x36\n\non_timeout\x18\x02 \x01(\x0e\x32\x17.interlock.v1.OnTimeoutR\tonTimeout\x12\x33\n\x15requires_confirmation\x18\x03 \x01(\x08R\x14requiresConfirmation\x12\x31\n\x14\x63onfirmation_message\x18\x04 \x01(\tR\x13\x63onfirmationMessage\x12.\n\x13requires_user_input\x18\x05 \x01(\x08R\x11requiresUserInput\x12,\n\x12user_input_message\x18\x06 \x01(\tR\x10userInputMessage\x12H\n\x11user_input_schema\x18\x07 \x03(\x0b\x32\x1c.interlock.v1.UserInputFieldR\x0fuserInputSchema\x12\x38\n\x18requires_route_selection\x18\x08 \x01(\x08R\x16requiresRouteSelection\x12\x36\n\x17route_selection_message\x18\t \x01(\tR\x15routeSelectionMessage\x12:\n\x19\x61llow_multiple_selections\x18\n \x01(\x08R\x17\x61llowMultipleSelections\x12\x34\n\x16requires_output_review\x18\x0b \x01(\x08R\x14requiresOutputReview\x12\x34\n\x16output_review_function\x18\x0c \x01(\tR\x14outputReviewFunction\x12\x32\n\x15output_review_message\x18\r \x01(\tR\x13outputReviewMessage\x12:\n\x19requires_iteration_review\x18\x0e \x01(\x08R\x17requiresIterationReview\x12\x38\n\x18iteration_review_message\x18\x0f \x01(\tR\x16iterationReviewMessage\x12\x33\n\ton_reject\x18\x10 \x03(\x0e\x32\x16.interlock.v1.OnRejectR\x08onReject\x12\x1f\n\x0bmax_retries\x18\x11 \x01(\x05R\nmaxRetries\"\x84\x02\n\x0eUserInputField\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x34\n\x04type\x18\x02 \x01(\x0e\x32 .interlock.v1.UserInputFieldTypeR\x04type\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x1a\n\x08required\x18\x04 \x01(\x08R\x08required\x12\x1d\n\nvalue_json\x18\x05 \x01(\tR\tvalueJson\x12.\n\x13\x61llowed_values_json\x18\x06 \x03(\tR\x11\x61llowedValuesJson\x12\x1b\n\tread_only\x18\x07 \x01(\x08R\x08readOnly\"=\n\tStepsNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"\xc5\x01\n\rConditionNode\x12\x1c\n\x08\x63onstant\x18\x01 \x01(\x08H\x00R\x08\x63onstant\x12\x1c\n\x08\x66unction\x18\x02 \x01(\tH\x00R\x08\x66unction\x12\x30\n\x05nodes\x18\x03 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12\x39\n\nelse_nodes\x18\x04 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\telseNodesB\x0b\n\tevaluator\"\xd3\x01\n\x08LoopNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\x12%\n\x0emax_iterations\x18\x02 \x01(\x05R\rmaxIterations\x12\x34\n\x16\x65nd_condition_function\x18\x03 \x01(\tR\x14\x65ndConditionFunction\x12\x38\n\x18\x66orward_iteration_output\x18\x04 \x01(\x08R\x16\x66orwardIterationOutput\"m\n\nRouterNode\x12+\n\x11selector_function\x18\x01 \x01(\tR\x10selectorFunction\x12\x32\n\x06routes\x18\x02 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x06routes\"@\n\x0cParallelNode\x12\x30\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"g\n\x12NestedWorkflowNode\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x30\n\x05nodes\x18\x02 \x03(\x0b\x32\x1a.interlock.v1.WorkflowNodeR\x05nodes\"^\n\x0b\x45xecutorRef\x12.\n\x04type\x18\x01 \x01(\x0e\x32\x1a.interlock.v1.ExecutorTypeR\x04type\x12\x1f\n\x0b\x65xecutor_id\x18\x02 \x01(\tR\nexecutorId\"0\n\x0bRetryPolicy\x12!\n\x0cmax_attempts\x18\x01 \x01(\x05R\x0bmaxAttempts*z\n\x0c\x45xecutorType\x12\x1d\n\x19\x45XECUTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XECUTOR_TYPE_AGENT\x10\x01\x12\x16\n\x12\x45XECUTOR_TYPE_TEAM\x10\x02\x12\x1a\n\x16\x45XECUTOR_TYPE_FUNCTION\x10\x03*\xc1\x01\n\x08NodeType\x12\x19\n\x15NODE_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eNODE_TYPE_STEP\x10\x01\x12\x13\n\x0fNODE_TYPE_STEPS\x10\x02\x12\x17\n\x13NODE_TYPE_CONDITION\x10\x03\x12\x12\n\x0eNODE_TYPE_LOOP\x10\x04\x12\x14\n\x10NODE_TYPE_ROUTER\x10\x05\x12\x16\n\x12NODE_TYPE_PARALLEL\x10\x06\x12\x16\n\x12NODE_TYPE_WORKFLOW\x10\x07*u\n\x0bOnStepError\x12\x1d\n\x19ON_STEP_ERROR_UNSPECIFIED\x10\x00\x12\x16\n\x12ON_STEP_ERROR_FAIL\x10\x01\x12\x16\n\x12ON_STEP_ERROR_SKIP\x10\x02\x12\x17\n\x13ON_STEP_ERROR_PAUSE\x10\x03*p\n\x0bOnInterrupt\x12\x1c\n\x18ON_INTERRUPT_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_INTERRUPT_ASK\x10\x01\x12\x16\n\x12ON_INTERRUPT_RETRY\x10\x02\x12\x15\n\x11ON_INTERRUPT_FAIL\x10\x03*\x88\x02\n\x12UserInputFieldType\x12%\n!USER_INPUT_FIELD_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1cUSER_INPUT_FIELD_TYPE_STRING\x10\x01\x12!\n\x1dUSER_INPUT_FIELD_TYPE_INTEGER\x10\x02\x12 \n\x1cUSER_INPUT_FIELD_TYPE_NUMBER\x10\x03\x12!\n\x1dUSER_INPUT_FIELD_TYPE_BOOLEAN\x10\x04\x12\x1f\n\x1bUSER_INPUT_FIELD_TYPE_ARRAY\x10\x05\x12 \n\x1cUSER_INPUT_FIELD_TYPE_OBJECT\x10\x06*x\n\x08OnReject\x12\x19\n\x15ON_REJECT_UNSPECIFIED\x10\x00\x12\x12\n\x0eON_REJECT_SKIP\x10\x01\x12\x14\n\x10ON_REJECT_CANCEL\x10\x02\x12\x12\n\x0eON_REJECT_ELSE\x10\x03\x12\x13\n\x0fON_REJECT_RETRY\x10\x04*\x97\x01\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_TIMEOUT_CANCEL\x10\x01\x12\x15\n\x11ON_TIMEOUT_REJECT\x10\x02\x12\x16\n\x12ON_TIMEOUT_APPROVE\x10\x03\x12\x13\n\x0fON_TIMEOUT_SKIP\x10\x04\x12\x13\n\x0fON_TIMEOUT_FAIL\x10\x05\x42\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,40 +34,44 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interlock.v1.workflow_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.interlock.v1P\001ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1'
-  _globals['_EXECUTORTYPE']._serialized_start=2179
-  _globals['_EXECUTORTYPE']._serialized_end=2301
-  _globals['_NODETYPE']._serialized_start=2304
-  _globals['_NODETYPE']._serialized_end=2497
-  _globals['_ONSTEPERROR']._serialized_start=2499
-  _globals['_ONSTEPERROR']._serialized_end=2616
-  _globals['_ONINTERRUPT']._serialized_start=2618
-  _globals['_ONINTERRUPT']._serialized_end=2730
-  _globals['_ONREJECT']._serialized_start=2732
-  _globals['_ONREJECT']._serialized_end=2852
-  _globals['_ONTIMEOUT']._serialized_start=2855
-  _globals['_ONTIMEOUT']._serialized_end=3006
+  _globals['_EXECUTORTYPE']._serialized_start=3253
+  _globals['_EXECUTORTYPE']._serialized_end=3375
+  _globals['_NODETYPE']._serialized_start=3378
+  _globals['_NODETYPE']._serialized_end=3571
+  _globals['_ONSTEPERROR']._serialized_start=3573
+  _globals['_ONSTEPERROR']._serialized_end=3690
+  _globals['_ONINTERRUPT']._serialized_start=3692
+  _globals['_ONINTERRUPT']._serialized_end=3804
+  _globals['_USERINPUTFIELDTYPE']._serialized_start=3807
+  _globals['_USERINPUTFIELDTYPE']._serialized_end=4071
+  _globals['_ONREJECT']._serialized_start=4073
+  _globals['_ONREJECT']._serialized_end=4193
+  _globals['_ONTIMEOUT']._serialized_start=4196
+  _globals['_ONTIMEOUT']._serialized_end=4347
   _globals['_WORKFLOW']._serialized_start=111
   _globals['_WORKFLOW']._serialized_end=385
   _globals['_WORKFLOWNODE']._serialized_start=388
   _globals['_WORKFLOWNODE']._serialized_end=902
   _globals['_STEPNODE']._serialized_start=905
   _globals['_STEPNODE']._serialized_end=1148
-  _globals['_HUMANREVIEW']._serialized_start=1150
-  _globals['_HUMANREVIEW']._serialized_end=1272
-  _globals['_STEPSNODE']._serialized_start=1274
-  _globals['_STEPSNODE']._serialized_end=1335
-  _globals['_CONDITIONNODE']._serialized_start=1338
-  _globals['_CONDITIONNODE']._serialized_end=1535
-  _globals['_LOOPNODE']._serialized_start=1538
-  _globals['_LOOPNODE']._serialized_end=1749
-  _globals['_ROUTERNODE']._serialized_start=1751
-  _globals['_ROUTERNODE']._serialized_end=1860
-  _globals['_PARALLELNODE']._serialized_start=1862
-  _globals['_PARALLELNODE']._serialized_end=1926
-  _globals['_NESTEDWORKFLOWNODE']._serialized_start=1928
-  _globals['_NESTEDWORKFLOWNODE']._serialized_end=2031
-  _globals['_EXECUTORREF']._serialized_start=2033
-  _globals['_EXECUTORREF']._serialized_end=2127
-  _globals['_RETRYPOLICY']._serialized_start=2129
-  _globals['_RETRYPOLICY']._serialized_end=2177
+  _globals['_HUMANREVIEW']._serialized_start=1151
+  _globals['_HUMANREVIEW']._serialized_end=2083
+  _globals['_USERINPUTFIELD']._serialized_start=2086
+  _globals['_USERINPUTFIELD']._serialized_end=2346
+  _globals['_STEPSNODE']._serialized_start=2348
+  _globals['_STEPSNODE']._serialized_end=2409
+  _globals['_CONDITIONNODE']._serialized_start=2412
+  _globals['_CONDITIONNODE']._serialized_end=2609
+  _globals['_LOOPNODE']._serialized_start=2612
+  _globals['_LOOPNODE']._serialized_end=2823
+  _globals['_ROUTERNODE']._serialized_start=2825
+  _globals['_ROUTERNODE']._serialized_end=2934
+  _globals['_PARALLELNODE']._serialized_start=2936
+  _globals['_PARALLELNODE']._serialized_end=3000
+  _globals['_NESTEDWORKFLOWNODE']._serialized_start=3002
+  _globals['_NESTEDWORKFLOWNODE']._serialized_end=3105
+  _globals['_EXECUTORREF']._serialized_start=3107
+  _globals['_EXECUTORREF']._serialized_end=3201
+  _globals['_RETRYPOLICY']._serialized_start=3203
+  _globals['_RETRYPOLICY']._serialized_end=3251
 # @@protoc_insertion_point(module_scope)

@@ -151,6 +151,46 @@ ON_INTERRUPT_FAIL: OnInterrupt.ValueType  # 3
 """It counts as failed."""
 Global___OnInterrupt: _TypeAlias = OnInterrupt  # noqa: Y015
 
+class _UserInputFieldType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UserInputFieldTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UserInputFieldType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USER_INPUT_FIELD_TYPE_UNSPECIFIED: _UserInputFieldType.ValueType  # 0
+    """Not set: any JSON value that the tool accepts."""
+    USER_INPUT_FIELD_TYPE_STRING: _UserInputFieldType.ValueType  # 1
+    """Text."""
+    USER_INPUT_FIELD_TYPE_INTEGER: _UserInputFieldType.ValueType  # 2
+    """A whole number."""
+    USER_INPUT_FIELD_TYPE_NUMBER: _UserInputFieldType.ValueType  # 3
+    """A number."""
+    USER_INPUT_FIELD_TYPE_BOOLEAN: _UserInputFieldType.ValueType  # 4
+    """True or false."""
+    USER_INPUT_FIELD_TYPE_ARRAY: _UserInputFieldType.ValueType  # 5
+    """A list."""
+    USER_INPUT_FIELD_TYPE_OBJECT: _UserInputFieldType.ValueType  # 6
+    """A map."""
+
+class UserInputFieldType(_UserInputFieldType, metaclass=_UserInputFieldTypeEnumTypeWrapper):
+    """The type of a user input field."""
+
+USER_INPUT_FIELD_TYPE_UNSPECIFIED: UserInputFieldType.ValueType  # 0
+"""Not set: any JSON value that the tool accepts."""
+USER_INPUT_FIELD_TYPE_STRING: UserInputFieldType.ValueType  # 1
+"""Text."""
+USER_INPUT_FIELD_TYPE_INTEGER: UserInputFieldType.ValueType  # 2
+"""A whole number."""
+USER_INPUT_FIELD_TYPE_NUMBER: UserInputFieldType.ValueType  # 3
+"""A number."""
+USER_INPUT_FIELD_TYPE_BOOLEAN: UserInputFieldType.ValueType  # 4
+"""True or false."""
+USER_INPUT_FIELD_TYPE_ARRAY: UserInputFieldType.ValueType  # 5
+"""A list."""
+USER_INPUT_FIELD_TYPE_OBJECT: UserInputFieldType.ValueType  # 6
+"""A map."""
+Global___UserInputFieldType: _TypeAlias = UserInputFieldType  # noqa: Y015
+
 class _OnReject:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -401,12 +441,67 @@ class HumanReview(_message.Message):
 
     TIMEOUT_FIELD_NUMBER: _builtins.int
     ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUIRES_CONFIRMATION_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_MESSAGE_FIELD_NUMBER: _builtins.int
+    REQUIRES_USER_INPUT_FIELD_NUMBER: _builtins.int
+    USER_INPUT_MESSAGE_FIELD_NUMBER: _builtins.int
+    USER_INPUT_SCHEMA_FIELD_NUMBER: _builtins.int
+    REQUIRES_ROUTE_SELECTION_FIELD_NUMBER: _builtins.int
+    ROUTE_SELECTION_MESSAGE_FIELD_NUMBER: _builtins.int
+    ALLOW_MULTIPLE_SELECTIONS_FIELD_NUMBER: _builtins.int
+    REQUIRES_OUTPUT_REVIEW_FIELD_NUMBER: _builtins.int
+    OUTPUT_REVIEW_FUNCTION_FIELD_NUMBER: _builtins.int
+    OUTPUT_REVIEW_MESSAGE_FIELD_NUMBER: _builtins.int
+    REQUIRES_ITERATION_REVIEW_FIELD_NUMBER: _builtins.int
+    ITERATION_REVIEW_MESSAGE_FIELD_NUMBER: _builtins.int
+    ON_REJECT_FIELD_NUMBER: _builtins.int
+    MAX_RETRIES_FIELD_NUMBER: _builtins.int
     on_timeout: Global___OnTimeout.ValueType
     """Output only. What happens when nobody answers in time."""
+    requires_confirmation: _builtins.bool
+    """Output only. Whether the node waits for a yes before it runs."""
+    confirmation_message: _builtins.str
+    """Output only. Text to show with that question; empty means the usual one,
+    here and in the other messages.
+    """
+    requires_user_input: _builtins.bool
+    """Output only. Whether a step waits for values before it runs."""
+    user_input_message: _builtins.str
+    """Output only. Text to show with that question."""
+    requires_route_selection: _builtins.bool
+    """Output only. Whether a person chooses the routes of a router."""
+    route_selection_message: _builtins.str
+    """Output only. Text to show with that question."""
+    allow_multiple_selections: _builtins.bool
+    """Output only. Whether several routes may be chosen."""
+    requires_output_review: _builtins.bool
+    """Output only. Whether the output of a step or router waits for a judgement."""
+    output_review_function: _builtins.str
+    """Output only. Name of the function that says whether an output needs its
+    review; empty means that each does.
+    """
+    output_review_message: _builtins.str
+    """Output only. Text to show with that question."""
+    requires_iteration_review: _builtins.bool
+    """Output only. Whether each iteration of a loop waits for a judgement."""
+    iteration_review_message: _builtins.str
+    """Output only. Text to show with that question."""
+    max_retries: _builtins.int
+    """Output only. How often people may send the node back."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Output only. How long each question of the node waits; unset means for
         ever.
+        """
+
+    @_builtins.property
+    def user_input_schema(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserInputField]:
+        """Output only. The values that are asked for."""
+
+    @_builtins.property
+    def on_reject(self) -> _containers.RepeatedScalarFieldContainer[Global___OnReject.ValueType]:
+        """Output only. What a rejection may do. A person chooses where there are
+        several; the first one counts where they do not.
         """
 
     def __init__(
@@ -414,14 +509,81 @@ class HumanReview(_message.Message):
         *,
         timeout: _duration_pb2.Duration | None = ...,
         on_timeout: Global___OnTimeout.ValueType = ...,
+        requires_confirmation: _builtins.bool = ...,
+        confirmation_message: _builtins.str = ...,
+        requires_user_input: _builtins.bool = ...,
+        user_input_message: _builtins.str = ...,
+        user_input_schema: _abc.Iterable[Global___UserInputField] | None = ...,
+        requires_route_selection: _builtins.bool = ...,
+        route_selection_message: _builtins.str = ...,
+        allow_multiple_selections: _builtins.bool = ...,
+        requires_output_review: _builtins.bool = ...,
+        output_review_function: _builtins.str = ...,
+        output_review_message: _builtins.str = ...,
+        requires_iteration_review: _builtins.bool = ...,
+        iteration_review_message: _builtins.str = ...,
+        on_reject: _abc.Iterable[Global___OnReject.ValueType] | None = ...,
+        max_retries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_timeout", b"on_timeout", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_multiple_selections", b"allow_multiple_selections", "confirmation_message", b"confirmation_message", "iteration_review_message", b"iteration_review_message", "max_retries", b"max_retries", "on_reject", b"on_reject", "on_timeout", b"on_timeout", "output_review_function", b"output_review_function", "output_review_message", b"output_review_message", "requires_confirmation", b"requires_confirmation", "requires_iteration_review", b"requires_iteration_review", "requires_output_review", b"requires_output_review", "requires_route_selection", b"requires_route_selection", "requires_user_input", b"requires_user_input", "route_selection_message", b"route_selection_message", "timeout", b"timeout", "user_input_message", b"user_input_message", "user_input_schema", b"user_input_schema"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HumanReview: _TypeAlias = HumanReview  # noqa: Y015
+
+@_typing.final
+class UserInputField(_message.Message):
+    """One value that a person must supply."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    VALUE_JSON_FIELD_NUMBER: _builtins.int
+    ALLOWED_VALUES_JSON_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Output only. Name of the value; for a tool, of the argument."""
+    type: Global___UserInputFieldType.ValueType
+    """Output only. Expected type."""
+    description: _builtins.str
+    """Output only. Text to show to the person."""
+    required: _builtins.bool
+    """Output only. Whether a value must be given."""
+    value_json: _builtins.str
+    """Output only. Value that the agent proposed, or that counts when none is
+    given, as JSON; empty means none.
+    """
+    read_only: _builtins.bool
+    """Output only. Whether the field is only shown: the agent fixed its value,
+    and an answer cannot change it.
+    """
+    @_builtins.property
+    def allowed_values_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. Values to choose from, as JSON; empty means any of the type."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: Global___UserInputFieldType.ValueType = ...,
+        description: _builtins.str = ...,
+        required: _builtins.bool = ...,
+        value_json: _builtins.str = ...,
+        allowed_values_json: _abc.Iterable[_builtins.str] | None = ...,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_values_json", b"allowed_values_json", "description", b"description", "name", b"name", "read_only", b"read_only", "required", b"required", "type", b"type", "value_json", b"value_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserInputField: _TypeAlias = UserInputField  # noqa: Y015
 
 @_typing.final
 class StepsNode(_message.Message):
