@@ -172,7 +172,7 @@ TREES: dict[str, tuple[list[Any], list[str]]] = {
     ),
     "on_error": (
         [Step(name="s", executor=function, on_error="ignore")],  # type: ignore[arg-type]
-        ["workflow 'W' > 's': on_error is 'ignore'; use 'fail' or 'skip'"],
+        ["workflow 'W' > 's': on_error is 'ignore'; use one of: fail, skip, pause"],
     ),
     "max_retries_negative": (
         [Step(name="s", executor=function, max_retries=-1)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,22 @@ from typing import Any
 
 from pydantic import BaseModel
 from tests.oracle.watching import Log, Watched, seen
-from tests.oracle.worlds import CallPlan, Choice, NodePlan, SpeakerPlan, ToolPlan, Turn, World
+from tests.oracle.worlds import (
+    CallPlan,
+    Choice,
+    GatePlan,
+    NodePlan,
+    SpeakerPlan,
+    ToolPlan,
+    Turn,
+    World,
+)
 
 from interlock import v1
 from interlock_server import (
     Agent,
     Condition,
+    HumanReview,
     Loop,
     Parallel,
     Router,
@@ -32,6 +43,7 @@ from interlock_server import (
 from interlock_server.authoring.compile import compile_workflows
 from interlock_server.authoring.conversation import ModelRequest, ModelTurn
 from interlock_server.authoring.models import Call
+from interlock_server.engine.gates import ACCEPTED, may_retry, options_of, refusal
 from interlock_server.executors.registry import Registry
 
 
@@ -62,6 +74,8 @@ def build(world: World, log: Log, name: str = "World") -> Code:
 def decide(world: World, key: str, question: v1.Requirement) -> v1.RequirementResolution:
     """What people decide about a question: the same wherever and whenever it is asked."""
     choice = world.choices[zlib.crc32(key.encode()) % len(world.choices)]
+    if not question.HasField("tool_execution"):
+        return decide_node(choice, key, question)
     answer = v1.RequirementResolution(requirement_id=question.requirement_id)
     if not choice.says_yes:
         answer.reject.note = choice.note
@@ -73,6 +87,81 @@ def decide(world: World, key: str, question: v1.Requirement) -> v1.RequirementRe
         answer.external_result.error_message = choice.note
     else:
         answer.external_result.result_json = jsontext.dumps({"outside": key})
+    return answer
+
+
+def decide_node(choice: Choice, key: str, question: v1.Requirement) -> v1.RequirementResolution:
+    """What people decide about a whole node."""
+    answer = v1.RequirementResolution(requirement_id=question.requirement_id)
+    if question.kind == v1.REQUIREMENT_KIND_ERROR_DECISION:
+        return _settle(choice, key, question, answer)
+    if not choice.says_yes:
+        _refuse(choice, question, answer)
+        # A run that is cancelled ends at once, whatever its other branches do.
+        cancels = refusal(question, answer).leads_to == v1.ON_REJECT_CANCEL
+        if not cancels or not re.search(r"(^|/)par\d", key):
+            return answer
+    return approve(question, choice, key)
+
+
+def approve(
+    question: v1.Requirement, choice: Choice | None = None, key: str = ""
+) -> v1.RequirementResolution:
+    """The yes that fits; without a choice, one that changes nothing."""
+    answer = v1.RequirementResolution(requirement_id=question.requirement_id)
+    match question.kind:
+        case v1.REQUIREMENT_KIND_STEP_INPUT:
+            required = [one.name for one in question.user_input_schema if one.required]
+            values: dict[str, Any] = dict.fromkeys(required, "kind")
+            if choice and choice.fills_optional:
+                values["level"] = 9007199254740993
+            answer.user_input.values_json = jsontext.dumps(values)
+        case v1.REQUIREMENT_KIND_ROUTE_SELECTION:
+            answer.route_choice.routes.extend(_routes(question.route_selection, choice))
+        case v1.REQUIREMENT_KIND_OUTPUT_REVIEW if choice and choice.way % 3 == 0:
+            answer.edited_output.output_json = jsontext.dumps({"edited": key})
+        case _:
+            answer.confirm.note = choice.note if choice else ""
+    return answer
+
+
+def _routes(selection: v1.RouteSelection, choice: Choice | None) -> list[str]:
+    if choice is None or choice.way % 2:
+        proposed = list(selection.proposed_routes)
+        if proposed and (selection.allow_multiple or len(proposed) == 1):
+            return proposed
+    available = list(reversed(selection.available_routes))
+    return available[: 2 if selection.allow_multiple else 1]
+
+
+def _refuse(choice: Choice, question: v1.Requirement, answer: v1.RequirementResolution) -> None:
+    options = options_of(question)
+    if "retry" in ACCEPTED[question.kind] and choice.way % 2 and may_retry(options):
+        answer.retry.feedback = choice.note
+        return
+    answer.reject.note = choice.note
+    wishes = options.on_reject_choices
+    if choice.way % 4 and wishes:
+        wish = wishes[choice.way % len(wishes)]
+        if wish != v1.ON_REJECT_RETRY or may_retry(options):
+            answer.reject.on_reject = wish
+
+
+def _settle(
+    choice: Choice, key: str, question: v1.Requirement, answer: v1.RequirementResolution
+) -> v1.RequirementResolution:
+    """What shall become of a failed step; it is not tried for ever."""
+    match choice.way % 6:
+        case 0 | 1 if question.attempt < 3:
+            answer.retry.feedback = choice.note
+        case 2:
+            answer.fail.message = choice.note
+        case 3:
+            answer.reject.note = choice.note
+        case 4:
+            answer.edited_output.output_json = jsontext.dumps({"supplied": key})
+        case _:
+            answer.skip.SetInParent()
     return answer
 
 
@@ -124,21 +213,30 @@ class _Builder:
             case "function":
                 return self._function(plan)
             case "group":
-                return Steps(name=name, steps=nodes)
+                return Steps(name=name, steps=nodes, **self._gates(plan))
             case "list":
                 return nodes
             case "par":
                 return Parallel(*nodes, name=name)
             case "cond":
                 others, evaluator = self.nodes(plan.else_nodes), self._evaluator(plan)
-                return Condition(name=name, steps=nodes, evaluator=evaluator, else_steps=others)
+                return Condition(
+                    name=name,
+                    steps=nodes,
+                    evaluator=evaluator,
+                    else_steps=others,
+                    **self._gates(plan),
+                )
             case "loop":
                 return self._loop(plan, nodes)
             case "router":
-                return Router(name=name, choices=nodes, selector=self._selector(plan, nodes))
+                selector = self._selector(plan, nodes)
+                return Router(name=name, choices=nodes, selector=selector, **self._gates(plan))
             case _:
                 inner = Workflow(name=name, steps=nodes)
-                return Step(name=name, workflow=inner) if plan.does == "in a step" else inner
+                if plan.does == "in a step":
+                    return Step(name=name, workflow=inner, **self._gates(plan))
+                return inner
 
     def _step(self, plan: NodePlan) -> Step:
         speaker = self._speaker(plan.speaker) if plan.speaker else None
@@ -147,9 +245,49 @@ class _Builder:
             agent=speaker if isinstance(speaker, Agent) else None,
             team=speaker if isinstance(speaker, Team) else None,
             executor=None if speaker else self._function(plan),
-            on_error="skip" if plan.skips_errors else "fail",
             max_retries=plan.retries,
+            **self._gates(plan),
+            **self._on_error(plan),
         )
+
+    def _on_error(self, plan: NodePlan) -> dict[str, Any]:
+        if plan.gate and plan.gate.asks_errors:
+            return {"on_error": "pause"}
+        return {"on_error": "skip" if plan.skips_errors else "fail"}
+
+    def _gates(self, plan: NodePlan) -> dict[str, Any]:
+        """Where people take part in a node, as its author would have written it."""
+        gate = plan.gate or GatePlan()
+        flags: dict[str, Any] = {
+            "requires_confirmation": gate.confirms,
+            "requires_user_input": gate.fills or gate.selects,
+            "allow_multiple_selections": gate.selects and gate.several,
+            "requires_output_review": self._predicate(gate.reviews, plan),
+            "requires_iteration_review": gate.judges,
+            "user_input_schema": [
+                {"name": "tone", "required": gate.requires, "allowed_values": ["kind", "brief"]},
+                {"name": "level", "field_type": int, "required": False},
+            ]
+            if gate.fills
+            else (),
+        }
+        flags = {name: one for name, one in flags.items() if one}
+        if not flags:
+            return {}
+        flags["on_reject"] = list(gate.on_reject) or None
+        if gate.is_object:
+            return {"human_review": HumanReview(**flags, max_retries=gate.retries)}
+        return {**flags, "hitl_max_retries": gate.retries}
+
+    def _predicate(self, reviews: str, plan: NodePlan) -> Any:
+        if reviews in ("", "always"):
+            return reviews == "always"
+
+        def predicate(output: Any) -> Any:
+            self._log.note(f"predicate {output}")
+            return _verdict(reviews, output)
+
+        return predicate
 
     def _loop(self, plan: NodePlan, nodes: list[Any]) -> Loop:
         return Loop(
@@ -158,6 +296,7 @@ class _Builder:
             max_iterations=plan.iterations,
             end_condition=self._end_condition(plan) if plan.does else None,
             forward_iteration_output=plan.forwards,
+            **self._gates(plan),
         )
 
     # Functions.

@@ -13,7 +13,7 @@ from tests.oracle.watching import Log
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.authoring.conversation import Message, ModelTurn, ToolResults
-from interlock_server.engine.gates import Go, verdict
+from interlock_server.engine.gates import Go, refusal, verdict
 from interlock_server.store.records import Memory
 
 _CALL = re.compile(r"(.*:turn\d+):call\d+$")
@@ -46,8 +46,12 @@ def check_pauses(events: Iterable[v1.RunEvent]) -> None:
         paused, continued = event.step_executor_paused, event.step_executor_continued
         if step := paused.step_requirement.executor_run_id or continued.executor_run_id:
             told[step].append(kind_of(event))
+        node = event.step_paused.step_requirement.step_requirements
+        if asked := event.step_continued.requirement_id or (node and node[0].requirement_id):
+            told[asked].append(kind_of(event))
     for step, kinds in told.items():
-        expected = ["step_executor_paused", "step_executor_continued"] * (len(kinds) // 2)
+        who = "step" if kinds[0] == "step_paused" else "step_executor"
+        expected = [f"{who}_paused", f"{who}_continued"] * (len(kinds) // 2)
         assert kinds == expected, f"{step} tells {kinds}"
 
 
@@ -59,14 +63,30 @@ def check_gates(memory: Memory, log: Log) -> None:
         one.key: one.requirement
         for one in memory.answers
         if one.requirement.kind != v1.REQUIREMENT_KIND_IN_DOUBT
+        and one.requirement.HasField("tool_execution")
     }
     _check_asked(memory, questions)
     for key, question in questions.items():
         _check_outcome(key.removesuffix(":gate"), question, log)
         _check_order(key, questions, log)
+    _check_nodes(memory, log)
     for messages in log.told:
         check_conversation(messages)
     assert len(log.runs) <= 1, "effects are told of different runs"
+
+
+def _check_nodes(memory: Memory, log: Log) -> None:
+    """A node that waits for a yes does nothing before it, and nothing without it."""
+    for one in memory.answers:
+        if one.requirement.kind != v1.REQUIREMENT_KIND_STEP_CONFIRMATION:
+            continue
+        node, answer = one.key.removesuffix(":confirm"), one.requirement.resolution
+        is_yes = answer.HasField("confirm")
+        runs = is_yes or refusal(one.requirement, answer).leads_to == v1.ON_REJECT_ELSE
+        for key, number in log.timeline.items():
+            if key.startswith((f"{node}@", f"{node}/", f"{node}#")):
+                assert runs, f"{key} ran without a yes"
+                assert number > log.timeline[one.key], f"{key} ran before {one.key} was decided"
 
 
 def _check_asked(memory: Memory, questions: dict[str, v1.Requirement]) -> None:

@@ -20,6 +20,8 @@ OF_PAUSES = frozenset(
     {
         "step_executor_paused",
         "step_executor_continued",
+        "step_paused",
+        "step_continued",
         "workflow_paused",
         "workflow_continued",
         "requirement_resolved",
@@ -97,6 +99,8 @@ def _parting(one: Any, other: Any, at: str = "") -> str:
 
 
 def _end(end: End) -> tuple[str, str, str]:
+    if end.cancelled:
+        return "", "", f"cancelled: {end.cancelled}"
     output = jsontext.dumps(end.output.content) if end.output else ""
     return output, str(end.error or ""), str(end.usage)
 

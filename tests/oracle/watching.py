@@ -44,7 +44,7 @@ def forks_of(key: str, *, in_order: bool = False) -> tuple[Fork, ...]:
     parts = key.split("/")
     for number, part in enumerate(parts):
         if walked.rpartition("/")[2].startswith("par"):
-            forks.append((walked, re.split("[#@+:]", part)[0]))
+            forks.append((walked, re.split("[#@+:~]", part)[0]))
         walked = f"{walked}/{part}" if walked else part
         if (call := _CALL.match(walked)) and not (in_order and number == len(parts) - 1):
             forks.append((call[1], call[2]))
@@ -216,3 +216,8 @@ class Watched(Registry):
         self, context: Context, place: Place, function: str, outputs: Sequence[StepOutput]
     ) -> bool:
         return await super().ends(Probe(context, self.log), place, function, outputs)
+
+    async def needs_review(
+        self, context: Context, place: Place, function: str, output: StepOutput
+    ) -> bool:
+        return await super().needs_review(Probe(context, self.log), place, function, output)

@@ -24,7 +24,7 @@ _SPEAKERS_MAX = 4
 _ROOMS = (4, 6, 8, 8, 10, 13)
 """About how many model calls and functions a run comes to."""
 _CONTAINERS = ("group", "cond", "loop", "router", "par", "flow")
-_THEMES = (*_CONTAINERS, "par", "router", "team", "team", "errors", "errors")
+_THEMES = (*_CONTAINERS, "par", "router", "team", "team", "errors", "errors", *["gates"] * 4)
 """What a world has more of than others have, so that rare things meet each other."""
 
 
@@ -84,6 +84,29 @@ class SpeakerPlan(_Plan):
 
 
 @dataclass(frozen=True, repr=False)
+class GatePlan(_Plan):
+    """Where people take part in a node; which fields count depends on its kind.
+
+    Args:
+        reviews: when its output is judged; empty means never.
+        requires: one of the values that are asked for must be given.
+        is_object: written as one `HumanReview`, not on the node itself.
+    """
+
+    confirms: bool = False
+    fills: bool = False
+    requires: bool = True
+    selects: bool = False
+    several: bool = False
+    reviews: str = ""
+    judges: bool = False
+    asks_errors: bool = False
+    on_reject: tuple[str, ...] = ()
+    retries: int = 2
+    is_object: bool = False
+
+
+@dataclass(frozen=True, repr=False)
 class NodePlan(_Plan):
     """A node of the tree; which fields count depends on its kind."""
 
@@ -99,6 +122,7 @@ class NodePlan(_Plan):
     forwards: bool = False
     picks: tuple[Any, ...] = ()
     yields: int = 0
+    gate: GatePlan | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,6 +133,8 @@ class Choice(_Plan):
     note: str = ""
     fills_optional: bool = False
     reports_error: bool = False
+    way: int = 0
+    """Which of the ways to say it, where there are several."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,7 +231,31 @@ class _Author:
         if draw:
             return draw(name, depth + 1, times)
         does = self.pick(["plain", "in a step"]) if kind == "flow" else ""
-        return NodePlan(kind, name, self._some_nodes(depth + 1, times), does=does)
+        nodes = self._some_nodes(depth + 1, times)
+        gate = self._gate("step") if does == "in a step" else None
+        gate = self._gate("group") if kind == "group" else gate
+        return NodePlan(kind, name, nodes, does=does, gate=gate)
+
+    def _gate(self, kind: str) -> GatePlan | None:
+        """Where people take part in a node."""
+        is_theme = self._theme == "gates"
+        if not self.happens(70 if is_theme else 12):
+            return None
+        ways = _WAYS_OF_CONDITIONS if kind == "cond" else _WAYS
+        can_be_reviewed = kind in ("step", "router")
+        return GatePlan(
+            confirms=self.happens(60),
+            fills=kind == "step" and self.happens(40),
+            requires=self.happens(50),
+            selects=kind == "router" and self.happens(60),
+            several=self.happens(50),
+            reviews=self.pick(_REVIEWS) if can_be_reviewed else "",
+            judges=kind == "loop" and self.happens(60),
+            asks_errors=kind == "step" and self.happens(50),
+            on_reject=self.pick(ways),
+            retries=self.pick([1, 2, 0]),
+            is_object=self.happens(50),
+        )
 
     def _kind(self) -> str:
         if not self.happens(45):
@@ -224,7 +274,8 @@ class _Author:
         does = "" if speaker else self.pick(_FUNCTION_DEEDS)
         skips = self.happens(40)
         retries = int(self.happens(70 if does in _FAILS or _is_frail(speaker) else 10))
-        if not speaker and not skips and not retries and self.happens(15):
+        gate = self._gate("step")
+        if not (speaker or skips or retries or gate) and self.happens(15):
             return NodePlan("function", self._name("function"), does=does)
         return NodePlan(
             "step",
@@ -234,6 +285,7 @@ class _Author:
             skips_errors=skips,
             retries=retries,
             yields=self.pick([0, 0, 1, 3]),
+            gate=gate,
         )
 
     def _condition(self, name: str, depth: int, times: int) -> NodePlan:
@@ -241,14 +293,17 @@ class _Author:
         does = self.pick(["raises", "raises", "errs"]) if self._fails() else does
         nodes = self._some_nodes(depth, times)
         others = self._some_nodes(depth, times, most=2) if self.happens(60) else ()
-        return NodePlan("cond", name, nodes, others, does=does)
+        return NodePlan("cond", name, nodes, others, does=does, gate=self._gate("cond"))
 
     def _loop(self, name: str, depth: int, times: int) -> NodePlan:
         most = self.number(1, 3)
         does = self.pick(["", "", "never", *["depends"] * 3, "at once"])
         does = "raises" if self._fails() else does
         nodes = self._some_nodes(depth, times * min(most, 2))
-        return NodePlan("loop", name, nodes, does=does, iterations=most, forwards=self.happens(50))
+        forwards, gate = self.happens(50), self._gate("loop")
+        return NodePlan(
+            "loop", name, nodes, does=does, iterations=most, forwards=forwards, gate=gate
+        )
 
     def _router(self, name: str, depth: int, times: int) -> NodePlan:
         routes: tuple[NodePlan, ...] = ()
@@ -258,7 +313,8 @@ class _Author:
         names = [route.name for route in routes]
         does = self.pick([*["names"] * 4, *["depends"] * 2, "nodes", "nothing"])
         does = self.pick(["raises", "unknown"]) if self._fails() else does
-        return NodePlan("router", name, routes, does=does, picks=self._picks(names))
+        picks, gate = self._picks(names), self._gate("router")
+        return NodePlan("router", name, routes, does=does, picks=picks, gate=gate)
 
     def _picks(self, names: Sequence[str]) -> tuple[Any, ...]:
         """One route, several, nested lists of them, the same one twice."""
@@ -332,9 +388,22 @@ class _Author:
             note=self.pick(["", "too risky"]),
             fills_optional=self.happens(50),
             reports_error=self.happens(40),
+            way=self.number(0, 11),
         )
 
 
+_REVIEWS = ("", "always", "always", "depends", "raises", "never")
+_WAYS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("skip",),
+    ("retry",),
+    ("cancel",),
+    ("skip", "retry", "cancel"),
+)
+_WAYS_OF_CONDITIONS: tuple[tuple[str, ...], ...] = (
+    *[(), ("else", "skip")] * 2,
+    *_WAYS,
+)
 _FUNCTION_DEEDS = (
     *["echoes"] * 8,
     *["remembers"] * 6,

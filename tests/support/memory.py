@@ -16,7 +16,13 @@ from typing import Any
 
 from interlock import v1
 from interlock_server import jsontext
-from interlock_server.engine.context import Effect, Performance, RunContext, Suspended
+from interlock_server.engine.context import (
+    Cancelled,
+    Effect,
+    Performance,
+    RunContext,
+    Suspended,
+)
 from interlock_server.engine.interpreter import Executors, Interpreter, StepFailure
 from interlock_server.engine.keys import Key
 from interlock_server.engine.values import StepOutput
@@ -129,11 +135,12 @@ class Shelf:
 
 @dataclass(frozen=True)
 class End:
-    """How a run ended: with an output, or with an error."""
+    """How a run ended: with an output, with an error, or cancelled by a decision."""
 
     output: StepOutput | None
     error: v1.RunError | None
     usage: v1.Usage
+    cancelled: str = ""
 
 
 async def straight(
@@ -145,6 +152,8 @@ async def straight(
         output = await interpreter.run(workflow, run_input)
     except StepFailure as failure:
         return End(None, failure.error, interpreter.usage)
+    except Cancelled as cancelled:
+        return End(None, None, interpreter.usage, cancelled.reason)
     return End(output, None, interpreter.usage)
 
 
@@ -162,11 +171,15 @@ async def leg(
         end = End(output, None, interpreter.usage)
     except StepFailure as failure:
         end = End(None, failure.error, interpreter.usage)
+    except Cancelled as cancelled:
+        end = End(None, None, interpreter.usage, cancelled.reason)
     except Suspended as suspended:
         pending = v1.REQUIREMENT_STATE_PENDING
         waiting = [one for one in suspended.requirements if one.state == pending]
         assert waiting, "the run waits for nothing"
     await shelf.save(await recorder.close())
+    if end is not None and end.cancelled:
+        return end
     assert _ids(waiting) == _ids(one.requirement for one in shelf.open())
     return end
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interlock_server.authoring.compile import DefinitionError
     from interlock_server.authoring.conversation import ModelRequest, ToolResults
     from interlock_server.authoring.models import Call, OpenAIResponses, ScriptedModel, call
+    from interlock_server.authoring.reviews import HumanReview, OnReject, UserInputField
     from interlock_server.authoring.steps import (
         Condition,
         Loop,
@@ -34,9 +35,11 @@ __all__ = [
     "Call",
     "Condition",
     "DefinitionError",
+    "HumanReview",
     "Interlock",
     "Loop",
     "ModelRequest",
+    "OnReject",
     "OpenAIResponses",
     "Parallel",
     "Router",
@@ -50,6 +53,7 @@ __all__ = [
     "Team",
     "Tool",
     "ToolResults",
+    "UserInputField",
     "Workflow",
     "call",
     "tool",
@@ -61,6 +65,7 @@ _HOMES = {
     "authoring.compile": ["DefinitionError"],
     "authoring.conversation": ["ModelRequest", "ToolResults"],
     "authoring.models": ["Call", "OpenAIResponses", "ScriptedModel", "call"],
+    "authoring.reviews": ["HumanReview", "OnReject", "UserInputField"],
     "authoring.steps": [
         "Condition",
         "Loop",

@@ -27,6 +27,7 @@ tree_depth_max = 50
 nested_workflows_max = 10
 nodes_max = 1_000
 loop_iterations_max = 1_000
+routes_chosen_max = 1_000
 tool_calls_per_turn_max = 100
 turns_default = 20
 turns_max = 1_000

@@ -10,6 +10,8 @@ from typing import Any
 from interlock import v1
 from interlock_server import jsontext, limits
 from interlock_server.authoring.agents import Agent, Team
+from interlock_server.authoring.compile_reviews import compile_review, review_of
+from interlock_server.authoring.reviews import HumanReview
 from interlock_server.authoring.steps import (
     Condition,
     Loop,
@@ -21,7 +23,11 @@ from interlock_server.authoring.steps import (
 )
 from interlock_server.authoring.tools import INJECTED, Tool
 
-_ON_ERROR = {"fail": v1.ON_STEP_ERROR_FAIL, "skip": v1.ON_STEP_ERROR_SKIP}
+_ON_ERROR = {
+    "fail": v1.ON_STEP_ERROR_FAIL,
+    "skip": v1.ON_STEP_ERROR_SKIP,
+    "pause": v1.ON_STEP_ERROR_PAUSE,
+}
 _NAMED = (Step, Steps, Condition, Loop, Router, Parallel, Workflow, Agent, Team)
 
 
@@ -141,7 +147,19 @@ class _Compiler:
             description=self._description(here, getattr(step, "description", "")),
         )
         self._fill(node, step, here)
+        if isinstance(step, Step | Steps | Condition | Loop | Router | Parallel):
+            self._review(node, step, here)
         return node
+
+    def _review(self, node: v1.WorkflowNode, step: Any, place: str) -> None:
+        review = review_of(step, place, self.report)
+        if review.on_error is not None and not isinstance(step, Step):
+            self.report(place, "has on_error; only a Step can, so give it to the steps inside")
+        compiled = compile_review(
+            step, review, place, self.report, lambda one, at, slot: self._function(one, at, slot, 1)
+        )
+        if compiled is not None:
+            node.human_review.CopyFrom(compiled)
 
     def _fill(self, node: v1.WorkflowNode, step: Any, place: str) -> None:
         match step:
@@ -178,19 +196,30 @@ class _Compiler:
             )
             return
         if step.workflow:
+            if self._on_error(step, place) != v1.ON_STEP_ERROR_FAIL or step.max_retries:
+                text = "a workflow fails or is retried by its own steps"
+                self.report(place, f"has on_error or max_retries; {text}")
             self._nested(node.workflow, step.workflow, place)
             return
         if isinstance(given[0], Agent | Team):
             node.step.executor.CopyFrom(self._executor(given[0], place))
         else:
             node.step.executor.CopyFrom(self._function_ref(given[0], place))
-        if (on_error := _ON_ERROR.get(step.on_error)) is None:
-            self.report(place, f"on_error is {step.on_error!r}; use 'fail' or 'skip'")
-        node.step.on_error = on_error or v1.ON_STEP_ERROR_FAIL
+        node.step.on_error = self._on_error(step, place)
         if type(step.max_retries) is not int or not 0 <= step.max_retries <= 100:
             self.report(place, f"max_retries is {step.max_retries!r}; use a number from 0 to 100")
         elif step.max_retries:
             node.step.retry_policy.max_attempts = step.max_retries + 1
+
+    def _on_error(self, step: Step, place: str) -> v1.OnStepError.ValueType:
+        review: Any = step.human_review
+        given: Any = review.on_error if isinstance(review, HumanReview) else None
+        if given is not None and step.on_error != "fail":
+            self.report(place, "has on_error here and in human_review; write it in one place")
+        word = given if given is not None else step.on_error
+        if word not in _ON_ERROR:
+            self.report(place, f"on_error is {word!r}; use one of: {', '.join(_ON_ERROR)}")
+        return _ON_ERROR.get(word, v1.ON_STEP_ERROR_FAIL)
 
     def _condition(self, node: v1.ConditionNode, step: Condition, place: str) -> None:
         evaluator: Any = step.evaluator
@@ -219,7 +248,10 @@ class _Compiler:
         node.nodes.extend(self._nodes(step.steps, place, "steps"))
 
     def _router(self, node: v1.RouterNode, step: Router, place: str) -> None:
-        node.selector_function = self._function(step.selector, place, "selector", 1)
+        if step.selector is not None:
+            node.selector_function = self._function(step.selector, place, "selector", 1)
+        elif not review_of(step, place, self.report).requires_user_input:
+            self.report(place, "has no selector; give one, or let a person choose its routes")
         choices: Any = step.choices
         if isinstance(choices, list | tuple):
             choices = [

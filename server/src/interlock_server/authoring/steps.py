@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from interlock_server.authoring.agents import Agent, Team
+from interlock_server.authoring.reviews import Gated, HumanReview, Judged, UserInputField
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(Judged):
     """Runs one executor: exactly one of `agent`, `team`, `executor` (a function) or `workflow`.
 
     Args:
         on_error: what a failure does: `"fail"` ends the run, `"skip"` goes on
-            without the step.
+            without the step, `"pause"` asks a person.
         max_retries: how often a failed step is tried again.
+        others: where people take part; see `HumanReview`.
     """
 
     name: str
@@ -25,12 +27,13 @@ class Step:
     executor: Callable[..., Any] | None = None
     workflow: Workflow | None = None
     description: str = ""
-    on_error: Literal["fail", "skip"] = "fail"
+    on_error: Literal["fail", "skip", "pause"] = "fail"
     max_retries: int = 0
+    user_input_schema: Sequence[UserInputField | Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class Steps(Gated):
     """Runs its steps one after the other as a group."""
 
     name: str
@@ -39,12 +42,13 @@ class Steps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
+class Condition(Gated):
     """Runs `steps` when its evaluator says so, else `else_steps`.
 
     Args:
         evaluator: a bool, or a function of the `StepInput` that gives one. It is
-            asked once, and its answer is recorded.
+            asked once, and its answer is recorded. With `requires_confirmation` a
+            person decides instead.
     """
 
     name: str
@@ -55,7 +59,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loop:
+class Loop(Gated):
     """Repeats its steps.
 
     Args:
@@ -72,23 +76,27 @@ class Loop:
     end_condition: Callable[..., Any] | None = None
     forward_iteration_output: bool = False
     description: str = ""
+    requires_iteration_review: bool = False
+    iteration_review_message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Router:
-    """Runs the routes that its selector names, in that order.
+class Router(Judged):
+    """Runs the routes that its selector names, or that a person chooses, in that order.
 
     Args:
         choices: the routes; a list among them becomes a group named
             `steps_group_<position>`.
         selector: a function of the `StepInput` that gives a name, a step, or a
-            list of them; `None` or an empty list runs nothing.
+            list of them; `None` or an empty list runs nothing. Where a person
+            chooses, it only proposes, and may be left out.
     """
 
     name: str
     choices: Sequence[Node | Sequence[Node]]
-    selector: Callable[..., Any]
+    selector: Callable[..., Any] | None = None
     description: str = ""
+    allow_multiple_selections: bool = False
 
 
 @dataclass(frozen=True, init=False)
@@ -96,16 +104,24 @@ class Parallel:
     """Runs its steps side by side and waits for all of them.
 
     The steps may be given one by one, `Parallel(a, b, name="both")`, or as
-    `Parallel(name="both", steps=[a, b])`.
+    `Parallel(name="both", steps=[a, b])`. People take part in its branches, not in
+    itself, so `human_review` is refused.
     """
 
     name: str
     steps: Sequence[Node]
     description: str = ""
+    human_review: HumanReview | None = None
 
     def __init__(
-        self, *branches: Node, name: str, steps: Sequence[Node] = (), description: str = ""
+        self,
+        *branches: Node,
+        name: str,
+        steps: Sequence[Node] = (),
+        description: str = "",
+        human_review: HumanReview | None = None,
     ) -> None:
+        object.__setattr__(self, "human_review", human_review)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "steps", (*branches, *steps))
         object.__setattr__(self, "description", description)

@@ -115,7 +115,17 @@ class Suspended(BaseException):
 
 
 class Cancelled(BaseException):
-    """Ends a run that was cancelled, before its next effect."""
+    """Ends a run that was cancelled, before its next effect.
+
+    Args:
+        reason: why, when a decision on a question of the run cancels it.
+        key: of that question.
+    """
+
+    def __init__(self, reason: str = "", key: Key | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.key = key
 
 
 class CodeMissing(BaseException):

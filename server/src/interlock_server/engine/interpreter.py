@@ -7,13 +7,14 @@ It is the only place that branches on the kind of a node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Context, Suspended, gather_all
 from interlock_server.engine.places import TOP, Place
+from interlock_server.engine.reviews import PassedOver, Reviews, SentBack, Visit
 from interlock_server.engine.values import StepInput, StepOutput
 
 
@@ -74,6 +75,12 @@ class Executors(Protocol):
         """Decides after an iteration whether its loop ends."""
         ...
 
+    async def needs_review(
+        self, context: Context, place: Place, function: str, output: StepOutput
+    ) -> bool:
+        """Decides whether a person must see an output; yes as well when it cannot tell."""
+        ...
+
 
 class Interpreter:
     """Interprets one run of one workflow."""
@@ -81,6 +88,7 @@ class Interpreter:
     def __init__(self, context: Context, executors: Executors) -> None:
         self.context = context
         self.executors = executors
+        self.reviews = Reviews(context, executors)
         self.usage = v1.Usage()
 
     async def run(self, workflow: v1.Workflow, run_input: Any) -> StepOutput:
@@ -107,24 +115,57 @@ class Interpreter:
         return outputs
 
     async def _node(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> StepOutput:
+        """A node, with everything about it in which people have a say."""
+        visit = Visit(at, given)
+        while True:
+            try:
+                output = await self._visit(node, visit)
+            except SentBack as back:
+                visit = back.visit
+                continue
+            except PassedOver as passed:
+                output = self._skipped(node, visit.at, str(passed))
+            return output.named(node.name)
+
+    async def _visit(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
+        if node.HasField("router") and visit.routes is None:
+            visit = replace(visit, routes=await self._proposal(node.router, visit))
+        visit = await self.reviews.admit(node, visit)
+        try:
+            output = await self._run(node, visit)
+        except StepFailure as failure:
+            if node.step.on_error != v1.ON_STEP_ERROR_PAUSE:
+                raise
+            return await self._settled(node, visit, failure)
+        return await self.reviews.judge(node, visit, output)
+
+    async def _run(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
+        given, at = visit.given, visit.at
         match node.WhichOneof("node"):
             case "step":
-                output = await self._step(node.step, given, at)
+                return await self._step(node, given, at)
             case "steps":
-                output = await self._steps(node.steps, given, at)
+                return await self._steps(node.steps, given, at)
             case "condition":
-                output = await self._condition(node.condition, given, at)
+                return await self._condition(node.condition, visit)
             case "loop":
-                output = await self._loop(node.loop, given, at)
+                return await self._loop(node, visit)
             case "router":
-                output = await self._router(node.router, given, at)
+                return await self._router(node.router, visit)
             case "parallel":
-                output = await self._parallel(node.parallel, given, at)
+                return await self._parallel(node.parallel, given, at)
             case "workflow":
-                output = await self._nested(node.workflow, given, at)
+                return await self._nested(node.workflow, given, at)
             case unknown:
                 raise AssertionError(f"a stored definition has a node of kind {unknown!r}")
-        return output.named(node.name)
+
+    async def _settled(
+        self, node: v1.WorkflowNode, visit: Visit, failure: StepFailure
+    ) -> StepOutput:
+        settled = await self.reviews.settle_failure(node, visit, failure.error)
+        if isinstance(settled, StepOutput):
+            return settled
+        raise StepFailure(settled.reason, settled.message, **settled.metadata) from failure
 
     async def _steps(self, steps: v1.StepsNode, given: StepInput, at: Place) -> StepOutput:
         self._emit(at, steps_started=v1.StepsStarted(node_count=len(steps.nodes)))
@@ -134,11 +175,12 @@ class Interpreter:
         self._emit(at, steps_completed=done)
         return output
 
-    async def _condition(
-        self, condition: v1.ConditionNode, given: StepInput, at: Place
-    ) -> StepOutput:
+    async def _condition(self, condition: v1.ConditionNode, visit: Visit) -> StepOutput:
+        given, at = visit.given, visit.at
         answer = condition.constant
-        if condition.WhichOneof("evaluator") == "function":
+        if visit.branch is not None:
+            answer = visit.branch
+        elif condition.WhichOneof("evaluator") == "function":
             answer = await self.executors.evaluate(self.context, at, condition.function, given)
         self._emit(at, condition_started=v1.ConditionStarted(result=answer))
         branch = condition.nodes if answer else condition.else_nodes
@@ -150,41 +192,54 @@ class Interpreter:
         self._emit(at, condition_completed=done)
         return output
 
-    async def _loop(self, loop: v1.LoopNode, given: StepInput, at: Place) -> StepOutput:
+    async def _loop(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
+        loop, at = node.loop, visit.at
         self._emit(at, loop_started=v1.LoopStarted(max_iterations=loop.max_iterations))
         iterations: list[StepOutput] = []
-        starting = given
-        while True:
-            turn = at.iteration(len(iterations) + 1)
-            outputs, ends = await self._iteration(loop, starting, turn, len(iterations) + 1)
-            iterations.append(_combined(outputs))
-            if ends:
-                break
-            if loop.forward_iteration_output:
-                starting = starting.after(iterations[-1].named(at.name))
+        starting: StepInput | None = visit.given
+        while starting is not None:
+            turn = replace(visit, given=starting)
+            output, starting = await self._iteration(node, turn, len(iterations) + 1)
+            iterations.append(output)
         output = _combined(iterations)
         done = v1.LoopCompleted(iteration_count=len(iterations), result=_result(at, output))
         self._emit(at, loop_completed=done)
         return output
 
     async def _iteration(
-        self, loop: v1.LoopNode, given: StepInput, at: Place, number: int
-    ) -> tuple[list[StepOutput], bool]:
+        self, node: v1.WorkflowNode, visit: Visit, number: int
+    ) -> tuple[StepOutput, StepInput | None]:
+        """One iteration; gives its output and what the next one begins with, if there is one."""
+        loop, at = node.loop, visit.at.iteration(number)
         self._emit(at, loop_iteration_started=v1.LoopIterationStarted(iteration=number))
-        outputs = await self._sequence(loop.nodes, given, at)
-        ends = any(output.stop for output in outputs)
+        outputs = await self._sequence(loop.nodes, visit.given, at)
+        output, following = _combined(outputs), None
+        ends = output.stop
         if not ends and loop.end_condition_function:
             ends = await self.executors.ends(self.context, at, loop.end_condition_function, outputs)
-        ends = ends or number == loop.max_iterations
-        done = v1.LoopIterationCompleted(iteration=number, will_continue=not ends)
+        if not ends and number < loop.max_iterations:
+            following = await self.reviews.judge_iteration(node, visit, at, number, output)
+        # Whether another one follows is known only when the iteration has been judged.
+        done = v1.LoopIterationCompleted(iteration=number, will_continue=following is not None)
         self._emit(at, loop_iteration_completed=done)
-        return outputs, ends
+        if following and loop.forward_iteration_output:
+            following = following.after(output.named(at.name))
+        return output, following
 
-    async def _router(self, router: v1.RouterNode, given: StepInput, at: Place) -> StepOutput:
-        routes = {route.name: route for route in router.routes}
-        chosen = await self.executors.select(
-            self.context, at, router.selector_function, given, list(routes)
+    async def _proposal(self, router: v1.RouterNode, visit: Visit) -> tuple[str, ...]:
+        """What a router would run by itself."""
+        if not router.selector_function:
+            return ()
+        routes = [route.name for route in router.routes]
+        return tuple(
+            await self.executors.select(
+                self.context, visit.at, router.selector_function, visit.given, routes
+            )
         )
+
+    async def _router(self, router: v1.RouterNode, visit: Visit) -> StepOutput:
+        given, at, chosen = visit.given, visit.at, visit.routes or ()
+        routes = {route.name: route for route in router.routes}
         self._emit(at, router_started=v1.RouterStarted(selected_routes=chosen))
         outputs: list[StepOutput] = []
         for position, name in enumerate(chosen, start=1):
@@ -223,7 +278,7 @@ class Interpreter:
         """A workflow inside another sees what it would see alone: its input, and nothing else."""
         started = v1.NestedWorkflowStarted(workflow_id=nested.workflow_id)
         self._emit(at, nested_workflow_started=started)
-        outputs = await self._sequence(nested.nodes, StepInput(input=given.message), at)
+        outputs = await self._sequence(nested.nodes, given.inside(), at)
         output = _combined(outputs)
         done = v1.NestedWorkflowCompleted(
             workflow_id=nested.workflow_id, result=_result(at, output)
@@ -231,7 +286,8 @@ class Interpreter:
         self._emit(at, nested_workflow_completed=done)
         return output
 
-    async def _step(self, step: v1.StepNode, given: StepInput, at: Place) -> StepOutput:
+    async def _step(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> StepOutput:
+        step = node.step
         attempts = max(1, step.retry_policy.max_attempts)
         for number in range(1, attempts + 1):
             attempt = at.attempt(number)
@@ -244,7 +300,7 @@ class Interpreter:
                     failed = v1.StepFailed(error=failure.error, will_retry=True)
                     self._emit(attempt, step_failed=failed)
                     continue
-                return self._failed(step, attempt, failure)
+                return self._failed(node, attempt, failure)
             return self._completed(step, attempt, execution)
         raise AssertionError("a step has at least one attempt")
 
@@ -272,19 +328,27 @@ class Interpreter:
         self._emit(at, step_completed=v1.StepCompleted(result=result))
         return execution.output
 
-    def _failed(self, step: v1.StepNode, at: Place, failure: StepFailure) -> StepOutput:
-        passed_over = step.on_error == v1.ON_STEP_ERROR_SKIP
-        outcome = v1.STEP_OUTCOME_SKIPPED if passed_over else v1.STEP_OUTCOME_FAILED
+    def _failed(self, node: v1.WorkflowNode, at: Place, failure: StepFailure) -> StepOutput:
+        if node.step.on_error == v1.ON_STEP_ERROR_SKIP:
+            self._emit(at, step_failed=v1.StepFailed(error=failure.error))
+            return self._skipped(node, at, failure.error.message, failure.error)
         result = v1.StepResult(
-            step=at.ref, outcome=outcome, error=failure.error, executor=step.executor
+            step=at.ref,
+            outcome=v1.STEP_OUTCOME_FAILED,
+            error=failure.error,
+            executor=node.step.executor,
         )
-        if not passed_over:
-            self._emit(at, step_failed=v1.StepFailed(error=failure.error, result=result))
-            raise failure
-        self._emit(at, step_failed=v1.StepFailed(error=failure.error))
-        skipped = v1.StepSkipped(reason=failure.error.message, result=result)
-        self._emit(at, step_skipped=skipped)
-        return StepOutput(skipped=True, success=False, error=failure.error.message)
+        self._emit(at, step_failed=v1.StepFailed(error=failure.error, result=result))
+        raise failure
+
+    def _skipped(
+        self, node: v1.WorkflowNode, at: Place, reason: str, error: v1.RunError | None = None
+    ) -> StepOutput:
+        result = v1.StepResult(step=at.ref, outcome=v1.STEP_OUTCOME_SKIPPED, error=error)
+        if node.HasField("step"):
+            result.executor.CopyFrom(node.step.executor)
+        self._emit(at, step_skipped=v1.StepSkipped(reason=reason, result=result))
+        return StepOutput(skipped=True, success=error is None, error=error and error.message)
 
     def _emit(self, at: Place, **event: Any) -> None:
         self.context.emit(at.key, v1.RunEvent(step=at.ref, **event))

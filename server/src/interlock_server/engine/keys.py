@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 
 _BYTES_MAX = 500
-_QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@+:"})
+_QUOTED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%/#@+~:"})
 
 
 class Key(str):
@@ -32,6 +32,10 @@ class Key(str):
     def occurrence(self, number: int) -> Key:
         """One of several times that a router runs the same route, counted from 1."""
         return _short(f"{self}+{number}")
+
+    def visit(self, number: int) -> Key:
+        """A further run of a node that a person sent back; the first one has no number."""
+        return _short(f"{self}~{number}") if number > 1 else self
 
     def attempt(self, number: int) -> Key:
         """One try of a step or an effect, counted from 1."""

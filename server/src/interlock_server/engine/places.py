@@ -22,13 +22,15 @@ _TYPES = {
 class Place:
     """Where something happens: the key, and the node with its path of names and iterations.
 
-    `tried` counts the attempts of a step from 1; it is 0 outside of any.
+    `tried` counts the attempts of a step from 1; it is 0 outside of any. `visited`
+    counts how often the node runs because people send it back.
     """
 
     key: Key
     path: tuple[str, ...]
     ref: v1.StepRef
     tried: int = 0
+    visited: int = 1
 
     @property
     def name(self) -> str:
@@ -55,6 +57,15 @@ class Place:
     def iteration(self, number: int) -> Place:
         """One pass through this loop; it is still the same node."""
         return Place(self.key.iteration(number), (*self.path, str(number)), self.ref)
+
+    def visit(self, number: int) -> Place:
+        """This node again, because a person sent it back: as a step of its own."""
+        if number == 1:
+            return self
+        ref = v1.StepRef()
+        ref.CopyFrom(self.ref)
+        ref.step_id = self.key.visit(number)
+        return replace(self, key=self.key.visit(number), ref=ref, visited=number)
 
     def attempt(self, number: int) -> Place:
         """One try of this step; it is still the same node."""

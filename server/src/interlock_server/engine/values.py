@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from interlock_server import jsontext
+
 
 @dataclass(frozen=True)
 class StepOutput:
@@ -50,11 +52,17 @@ class StepInput:
         previous_step_content: what the node before gave; for `Parallel`, a dict
             of its branches by name. `None` at the beginning.
         previous_step_outputs: every earlier node by name, containers included.
+        user_input: the values that a person gave for this node, by name.
+        feedback: what a person said when they sent this node back.
+        previous_output: the content that they sent back.
     """
 
     input: Any = None
     previous_step_content: Any = None
     previous_step_outputs: Mapping[str, StepOutput] = field(default_factory=dict)
+    user_input: Mapping[str, Any] = field(default_factory=dict)
+    feedback: str = ""
+    previous_output: Any = None
 
     def after(self, output: StepOutput) -> StepInput:
         """What the next node is given; a skipped node leaves no content behind."""
@@ -65,6 +73,35 @@ class StepInput:
             previous_step_content=output.content,
             previous_step_outputs={**self.previous_step_outputs, output.step_name: output},
         )
+
+    def inside(self) -> StepInput:
+        """What a nested workflow begins with: it sees nothing of what was before it."""
+        return replace(
+            self, input=self.message, previous_step_content=None, previous_step_outputs={}
+        )
+
+    @property
+    def task(self) -> str:
+        """What an agent reads: its message, and what people have to say about it."""
+        parts = [jsontext.shown(self.message)]
+        if self.user_input:
+            values = (f"- {name}: {jsontext.shown(one)}" for name, one in self.user_input.items())
+            parts.append("\n".join(["A person gave these values:", *values]))
+        if self.previous_output is not None:
+            parts.append(f"The answer before this one was:\n{jsontext.shown(self.previous_output)}")
+        if self.feedback:
+            parts.append(f"A person reviewed it and said:\n{self.feedback}")
+        return "\n\n".join(parts)
+
+    @property
+    def additional_data(self) -> dict[str, Any]:
+        """What people have to say, under the names that ported functions look for."""
+        said = {
+            "user_input": dict(self.user_input),
+            "previous_output": self.previous_output,
+            "rejection_feedback": self.feedback,
+        }
+        return {name: one for name, one in said.items() if one not in (None, "", {})}
 
     @property
     def message(self) -> Any:

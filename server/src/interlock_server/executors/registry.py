@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from interlock import v1
-from interlock_server import jsontext
 from interlock_server.authoring.compile import Catalog, Problem
 from interlock_server.engine.context import CodeMissing, Context, Effect, EffectFailed, Performance
 from interlock_server.engine.interpreter import Execution, StepFailure
@@ -53,6 +52,8 @@ class Registry:
 
     def missing_for(self, requirement: v1.Requirement, answer: v1.RequirementResolution) -> str:
         """The first name that acting on an answer needs and this code does not have, or nothing."""
+        if not requirement.HasField("tool_execution"):
+            return ""
         speaker = self.speakers[requirement.executor.executor_id]
         for name in requirement.member_path:
             if name not in speaker.members:
@@ -104,9 +105,8 @@ class Registry:
             return await self._execute_function(context, place, ref.executor_id, given)
         speaker = self._speaker(ref.executor_id)
         scene = Scene(context, place, ref, speaker.name)
-        task = jsontext.shown(given.message)
         conversation = Conversation(scene, speaker, place.key)
-        content = await conversation.run(task)
+        content = await conversation.run(given.task)
         return Execution(StepOutput(content=content), conversation.executions, scene.usage)
 
     async def _execute_function(
@@ -134,6 +134,18 @@ class Registry:
         answer: bool = await self._call(
             context, place, "end_condition", function, list(outputs), _as_bool
         )
+        return answer
+
+    async def needs_review(
+        self, context: Context, place: Place, function: str, output: StepOutput
+    ) -> bool:
+        """Decides whether a person must see an output; yes as well when it cannot tell."""
+        try:
+            answer: bool = await self._call(
+                context, place, "review_predicate", function, output, _as_bool
+            )
+        except StepFailure:
+            return True
         return answer
 
     async def select(
@@ -225,6 +237,12 @@ def _route_names(value: Any) -> Iterable[str]:
 
 def _named_in(node: v1.WorkflowNode) -> tuple[list[str], list[v1.WorkflowNode]]:
     """The names of code in one node, and the nodes inside it."""
+    names, inside = _named_by_kind(node)
+    predicate = node.human_review.output_review_function
+    return [*names, predicate] if predicate else names, inside
+
+
+def _named_by_kind(node: v1.WorkflowNode) -> tuple[list[str], list[v1.WorkflowNode]]:
     match node.WhichOneof("node"):
         case "step":
             return [node.step.executor.executor_id], []
@@ -235,7 +253,8 @@ def _named_in(node: v1.WorkflowNode) -> tuple[list[str], list[v1.WorkflowNode]]:
             names = [node.loop.end_condition_function] if node.loop.end_condition_function else []
             return names, list(node.loop.nodes)
         case "router":
-            return [node.router.selector_function], list(node.router.routes)
+            names = [node.router.selector_function] if node.router.selector_function else []
+            return names, list(node.router.routes)
         case kind:
             assert kind is not None
             return [], list(getattr(node, kind).nodes)

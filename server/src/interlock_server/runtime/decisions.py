@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from interlock import v1
 from interlock_server import jsontext, limits
-from interlock_server.engine.gates import ACCEPTED, with_values
+from interlock_server.engine.fields import violations
+from interlock_server.engine.gates import ACCEPTED, may_retry, options_of, with_values
 from interlock_server.errors import (
     EtagMismatch,
     ExecutorNotFound,
@@ -74,10 +75,19 @@ def check_answer(
             text = "this tool's arguments cannot be edited; leave it out"
             raise invalid(f"{field}.confirm.edited_args_json", text)
         case "reject" if resolution.reject.on_reject:
-            text = "a tool call leaves no choice here; leave it out"
-            raise invalid(f"{field}.reject.on_reject", text)
+            _check_consequence(requirement, resolution.reject.on_reject, field)
+        case "retry" if requirement.HasField("step_gate"):
+            _check_retries(requirement, f"{field}.retry")
+        case "user_input" if requirement.kind == v1.REQUIREMENT_KIND_STEP_INPUT:
+            recorded.user_input.values_json = _checked_fields(requirement, resolution, field)
         case "user_input":
             recorded.user_input.values_json = _checked_values(tools, requirement, resolution, field)
+        case "edited_output":
+            path = f"{field}.edited_output.output_json"
+            output = _parsed(resolution.edited_output.output_json, path)
+            recorded.edited_output.output_json = jsontext.dumps(output)
+        case "route_choice":
+            _check_routes(requirement.route_selection, resolution.route_choice.routes, field)
         case "external_result":
             _check_result(recorded.external_result, field)
     return recorded
@@ -137,24 +147,81 @@ def _check_notes(resolution: v1.RequirementResolution, kind: str, field: str) ->
             raise invalid(f"{field}.{kind}.{name}", text)
 
 
+def _check_consequence(
+    requirement: v1.Requirement, wished: v1.OnReject.ValueType, field: str
+) -> None:
+    """A person may choose what a rejection does only among what the definition allows."""
+    path = f"{field}.reject.on_reject"
+    choices = options_of(requirement).on_reject_choices
+    if wished not in choices:
+        known = ", ".join(_word(v1.OnReject, "ON_REJECT_", one) for one in choices)
+        text = f"the choices here are: {known}" if known else "there is no choice here"
+        raise invalid(path, f"{text}; leave it out")
+    if wished == v1.ON_REJECT_RETRY:
+        _check_retries(requirement, path)
+
+
+def _check_retries(requirement: v1.Requirement, path: str) -> None:
+    options = options_of(requirement)
+    if not may_retry(options):
+        text = f"all {options.max_retries} retries are used up; decide otherwise"
+        raise invalid(path, text)
+
+
+def _check_routes(selection: v1.RouteSelection, routes: Sequence[str], field: str) -> None:
+    path = f"{field}.route_choice.routes"
+    if not routes:
+        raise invalid(path, "is empty; choose a route, or reject")
+    most = limits.routes_chosen_max if selection.allow_multiple else 1
+    if len(routes) > most:
+        raise invalid(path, f"has {len(routes)} routes; choose at most {most}")
+    for position, route in enumerate(routes):
+        if route not in selection.available_routes:
+            known = ", ".join(selection.available_routes)
+            raise invalid(f"{path}[{position}]", f"there is no such route; there are: {known}")
+
+
+def _checked_fields(
+    requirement: v1.Requirement, resolution: v1.RequirementResolution, field: str
+) -> str:
+    path = f"{field}.user_input.values_json"
+    values = _values_at(resolution, path)
+    _refuse_violations(violations(requirement.user_input_schema, values), path)
+    return jsontext.dumps(values)
+
+
+def _values_at(resolution: v1.RequirementResolution, path: str) -> dict[str, Any]:
+    values = _parsed(resolution.user_input.values_json, path)
+    if not isinstance(values, dict):
+        raise invalid(path, "must be a JSON object of values by field name")
+    return values
+
+
+def _refuse_violations(found: Sequence[FieldViolation], path: str) -> None:
+    if found:
+        raise InvalidField(
+            [
+                FieldViolation(f"{path}.{one.field}" if one.field else path, one.description)
+                for one in found
+            ]
+        )
+
+
+def _word(kind: Any, prefix: str, value: int) -> str:
+    name: str = kind.Name(value)
+    return name.removeprefix(prefix)
+
+
 def _checked_values(
     tools: Tools, requirement: v1.Requirement, resolution: v1.RequirementResolution, field: str
 ) -> str:
     path = f"{field}.user_input.values_json"
-    values = _parsed(resolution.user_input.values_json, path)
-    if not isinstance(values, dict):
-        raise invalid(path, "must be a JSON object of values by field name")
-    violations = tools.check_values(requirement, values)
-    if violations is None:
+    values = _values_at(resolution, path)
+    found = tools.check_values(requirement, values)
+    if found is None:
         tool = requirement.tool_execution
         raise ExecutorNotFound(requirement.run_id, f"{tool.agent_name}.{tool.tool_name}")
-    if violations:
-        raise InvalidField(
-            [
-                FieldViolation(f"{path}.{one.field}" if one.field else path, one.description)
-                for one in violations
-            ]
-        )
+    _refuse_violations(found, path)
     fixed = {one.name for one in requirement.user_input_schema if one.read_only}
     values_json = jsontext.dumps({name: one for name, one in values.items() if name not in fixed})
     try:

@@ -13,6 +13,7 @@ from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Cancelled, CodeMissing, Suspended
 from interlock_server.engine.interpreter import Executors, Interpreter, StepFailure
+from interlock_server.engine.pauses import by_step, pause_kind
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.recorder import HandOver, Recorder
@@ -28,6 +29,7 @@ from interlock_server.store.runs import (
     run_lock,
     run_release,
     run_reopen,
+    run_request_cancel,
 )
 
 _log = structlog.get_logger()
@@ -137,8 +139,9 @@ class Leg:
             )
         except Suspended as suspended:
             return await self._pause(recorder, suspended)
-        except Cancelled:
-            return await self._end_cancelled(await recorder.close())
+        except Cancelled as cancelled:
+            by = recorder.decided_by(cancelled.key) if cancelled.key else ""
+            return await self._end_cancelled(await recorder.close(), cancelled.reason, by)
         except CodeMissing:
             await recorder.flush()
             raise
@@ -163,11 +166,11 @@ class Leg:
         waiting = [
             one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
         ]
-        paused = v1.WorkflowPaused(
-            pause_kind=v1.PAUSE_KIND_EXECUTOR, step_requirements=by_step(waiting)
-        )
+        steps = by_step(waiting)
+        kind = pause_kind(steps)
+        paused = v1.WorkflowPaused(pause_kind=kind, step_requirements=steps)
         events = (*progress.events, self._event(workflow_paused=paused))
-        change = Change(v1.RUN_STATE_PAUSED, v1.PAUSE_KIND_EXECUTOR, waiting=recorder.open_count)
+        change = Change(v1.RUN_STATE_PAUSED, kind, waiting=recorder.open_count)
         if waiting and await self._close(_with_events(progress, events), change):
             return True
         return await self._look_again(progress)
@@ -197,7 +200,8 @@ class Leg:
             raise LeaseLost
         return True
 
-    async def _end_cancelled(self, progress: Progress) -> bool:
+    async def _end_cancelled(self, progress: Progress, reason: str, by: str) -> bool:
+        """Ends the run as cancelled: as its row says, or by a decision of the run itself."""
         database = self._setting.database
         if await self._close(progress, Change()) is None:
             raise LeaseLost
@@ -205,8 +209,11 @@ class Leg:
             row = await run_lock(connection, self.lease.run_id)
             if row is None or row.epoch != self.lease.epoch:
                 raise LeaseLost
+            if not row.cancel_requested:
+                await run_request_cancel(connection, self.lease.run_id, reason, by)
             cancelled = v1.WorkflowCancelled(
-                reason=row.cancel_reason, cancelled_by=row.cancelled_by
+                reason=row.cancel_reason if row.cancel_requested else reason,
+                cancelled_by=row.cancelled_by if row.cancel_requested else by,
             )
             event = self._event(workflow_cancelled=cancelled).event
             await run_end_cancelled(connection, self.lease.run_id, [event], self._now())
@@ -260,21 +267,6 @@ class Leg:
 
     def _now(self) -> datetime:
         return self._setting.world.now()
-
-
-def by_step(requirements: list[v1.Requirement]) -> list[v1.StepRequirement]:
-    """Open requirements, grouped by the step that waits for them, in the order of asking."""
-    groups: dict[str, v1.StepRequirement] = {}
-    for one in requirements:
-        if one.executor_run_id not in groups:
-            groups[one.executor_run_id] = v1.StepRequirement(
-                step=one.step,
-                executor=one.executor,
-                executor_name=one.executor_name,
-                executor_run_id=one.executor_run_id,
-            )
-        groups[one.executor_run_id].executor_requirements.append(one)
-    return list(groups.values())
 
 
 def _with_events(progress: Progress, events: tuple[NewEvent, ...]) -> Progress:

@@ -32,6 +32,9 @@ Save = Callable[[Progress], Awaitable[int]]
 """Commits progress and gives the newest sequence."""
 
 
+_GOING_ON = ("step_executor_continued", "step_continued")
+
+
 class HandOver(BaseException):
     """The process shuts down: the run stops before its next effect and goes on elsewhere."""
 
@@ -118,6 +121,10 @@ class Recorder:
         return self._world.new_id()
 
     # What the runtime calls.
+
+    def decided_by(self, key: Key) -> str:
+        """Who answered the question of `key`."""
+        return self._asked[key].resolved_by
 
     @property
     def open_count(self) -> int:
@@ -260,13 +267,18 @@ class Recorder:
 
     def _emit_continued(self, asked: v1.Requirement) -> None:
         """Says that a step goes on, once for each round of its questions."""
+        round_ = self._rounds.goes_on(asked.executor_run_id)
+        if not asked.HasField("tool_execution"):
+            going_on = v1.StepContinued(requirement_id=asked.requirement_id, kind=asked.kind)
+            self.emit(round_, v1.RunEvent(step=asked.step, step_continued=going_on))
+            return
         continued = v1.StepExecutorContinued(
             executor=asked.executor,
             executor_name=asked.executor_name,
             executor_run_id=asked.executor_run_id,
         )
         event = v1.RunEvent(step=asked.step, step_executor_continued=continued)
-        self.emit(self._rounds.goes_on(asked.executor_run_id), event)
+        self.emit(round_, event)
 
     # Commits.
 
@@ -345,7 +357,8 @@ class _Rounds:
         for answer in memory.answers:
             step = answer.requirement.executor_run_id
             position = self._position[answer.requirement.requirement_id]
-            if f"{self.key(step, position)}!step_executor_continued" in memory.event_keys:
+            key = self.key(step, position)
+            if any(f"{key}!{event}" in memory.event_keys for event in _GOING_ON):
                 self._continued[step] = position
 
     def asked(self, requirement: v1.Requirement, position: int) -> None:

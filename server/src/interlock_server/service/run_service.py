@@ -11,8 +11,8 @@ import grpc
 from interlock import v1
 from interlock.v1 import run_service_pb2_grpc
 from interlock_server import limits
+from interlock_server.engine.pauses import by_step
 from interlock_server.errors import RunNotFound, SequenceOutOfRange
-from interlock_server.runtime.leg import by_step
 from interlock_server.runtime.runtime import Decision, Runtime
 from interlock_server.runtime.tail import Watch, settle
 from interlock_server.service.pages import (
