@@ -39,8 +39,11 @@ class Stored:
     def story(self, log: Log) -> Story:
         """What is told of it."""
         failed = self.run.HasField("error")
-        output = None if failed else StepOutput(content=jsontext.loads(self.run.output_json))
+        text = self.run.output_json
+        output = StepOutput(content=jsontext.loads(text)) if text else None
         end = End(output, self.run.error if failed else None, self.run.usage)
+        if self.run.state == v1.RUN_STATE_CANCELLED:
+            end = End(None, None, v1.Usage(), self.events[-1][1].workflow_cancelled.reason)
         questions = {one.key: one.requirement for one in self.memory.answers}
         session = jsontext.loads(self.session.state_json)
         told = story(end, log, questions, self.events, session)
@@ -72,13 +75,23 @@ def check_stream(one: Stored) -> None:
     _check_pauses(event for _, event in one.events)
     resolved = [event.requirement_resolved.resolution for _, event in one.events]
     ids = [resolution.requirement_id for resolution in resolved if resolution.requirement_id]
-    assert sorted(ids) == sorted(each.requirement.requirement_id for each in one.memory.answers)
+    answered = [
+        each.requirement.requirement_id
+        for each in one.memory.answers
+        if each.requirement.state == v1.REQUIREMENT_STATE_RESOLVED
+    ]
+    assert sorted(ids) == sorted(answered)
+    pending = v1.REQUIREMENT_STATE_PENDING
+    assert all(each.requirement.state != pending for each in one.memory.answers)
 
 
 def _check_end(run: v1.Run, last: v1.RunEvent) -> None:
     if run.state == v1.RUN_STATE_COMPLETED:
         assert last.workflow_completed.output_json == run.output_json
         assert last.workflow_completed.usage == run.usage
+    elif run.state == v1.RUN_STATE_CANCELLED:
+        assert last.workflow_cancelled.reason
+        assert last.workflow_cancelled.cancelled_by == "somebody"
     else:
         assert run.state == v1.RUN_STATE_FAILED
         assert last.workflow_failed.error == run.error
@@ -95,6 +108,7 @@ def _check_pauses(events: Iterable[v1.RunEvent]) -> None:
         assert decides or not is_paused, f"{kind} in a pause"
         resolved.add(event.requirement_resolved.resolution.requirement_id)
         asked.update(_waiting([event.step_executor_paused.step_requirement]))
+        asked.update(_waiting([event.step_paused.step_requirement]))
         if kind == "workflow_paused":
             listed = _waiting(event.workflow_paused.step_requirements)
             assert not listed & resolved, "what has been decided is said to wait"
@@ -105,4 +119,8 @@ def _check_pauses(events: Iterable[v1.RunEvent]) -> None:
 
 
 def _waiting(steps: Iterable[v1.StepRequirement]) -> set[str]:
-    return {one.requirement_id for step in steps for one in step.executor_requirements}
+    return {
+        one.requirement_id
+        for step in steps
+        for one in (*step.executor_requirements, *step.step_requirements)
+    }

@@ -32,7 +32,9 @@ _OF_ASKING: tuple[Any, ...] = (
     *("create_time", "resolution", "resolved_by", "resolve_time"),
 )
 _TIMES = re.compile(r" *create_time \{[^}]*\}\n")
-_OF_RUNS = frozenset({"workflow_started", "workflow_completed", "workflow_failed"})
+_OF_RUNS = frozenset(
+    {"workflow_started", "workflow_completed", "workflow_failed", "workflow_cancelled"}
+)
 
 
 @dataclass(frozen=True)
