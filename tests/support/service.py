@@ -94,7 +94,11 @@ async def served(
 
 def open_requirements(run: v1.Run) -> list[v1.Requirement]:
     """What a run waits for, in order."""
-    return [one for step in run.step_requirements for one in step.executor_requirements]
+    return [
+        one
+        for step in run.step_requirements
+        for one in (*step.executor_requirements, *step.step_requirements)
+    ]
 
 
 def confirm(requirement: v1.Requirement, note: str = "") -> v1.RequirementResolution:
