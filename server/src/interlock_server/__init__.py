@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interlock_server.authoring.compile import DefinitionError
     from interlock_server.authoring.conversation import ModelRequest, ToolResults
     from interlock_server.authoring.models import Call, OpenAIResponses, ScriptedModel, call
+    from interlock_server.authoring.reviews import HumanReview
     from interlock_server.authoring.steps import (
         Condition,
         Loop,
@@ -34,6 +35,7 @@ __all__ = [
     "Call",
     "Condition",
     "DefinitionError",
+    "HumanReview",
     "Interlock",
     "Loop",
     "ModelRequest",
@@ -61,6 +63,7 @@ _HOMES = {
     "authoring.compile": ["DefinitionError"],
     "authoring.conversation": ["ModelRequest", "ToolResults"],
     "authoring.models": ["Call", "OpenAIResponses", "ScriptedModel", "call"],
+    "authoring.reviews": ["HumanReview"],
     "authoring.steps": [
         "Condition",
         "Loop",

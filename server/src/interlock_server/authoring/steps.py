@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from interlock_server.authoring.agents import Agent, Team
+from interlock_server.authoring.reviews import HumanReview, OnInterrupt, Timeout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,10 @@ class Step:
         on_error: what a failure does: `"fail"` ends the run, `"skip"` goes on
             without the step.
         max_retries: how often a failed step is tried again.
+        on_interrupt: what happens when the process dies while the function
+            runs; it runs again when nothing is said. Agents and teams go on
+            where they stood, and their tools say this for themselves.
+        human_review: how people take part in the step itself.
     """
 
     name: str
@@ -27,6 +32,8 @@ class Step:
     description: str = ""
     on_error: Literal["fail", "skip"] = "fail"
     max_retries: int = 0
+    on_interrupt: OnInterrupt | None = None
+    human_review: HumanReview | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +120,17 @@ class Parallel:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """A named tree of steps: what a run runs. Inside another workflow it is a step of it."""
+    """A named tree of steps: what a run runs. Inside another workflow it is a step of it.
+
+    Args:
+        run_timeout: how long a run may take, its pauses included, in seconds or
+            as a `timedelta`; after that it fails. A caller may say otherwise.
+    """
 
     name: str
     steps: Sequence[Node]
     description: str = ""
+    run_timeout: Timeout = None
 
 
 Node: TypeAlias = (

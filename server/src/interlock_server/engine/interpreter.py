@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Context, Suspended, gather_all
+from interlock_server.engine.gates import StepEnds
+from interlock_server.engine.pauses import by_step
 from interlock_server.engine.places import TOP, Place
 from interlock_server.engine.values import StepInput, StepOutput
 
@@ -41,14 +43,14 @@ class Executors(Protocol):
     something of the wrong type.
     """
 
-    def name(self, ref: v1.ExecutorRef) -> str:
-        """The display name of an executor."""
-        ...
-
     async def execute(
-        self, context: Context, place: Place, ref: v1.ExecutorRef, given: StepInput
+        self, context: Context, place: Place, node: v1.WorkflowNode, given: StepInput
     ) -> Execution:
-        """Runs a step's executor."""
+        """Runs a step's executor.
+
+        Raises:
+            StepEnds: nobody answered a question of it in time.
+        """
         ...
 
     async def evaluate(
@@ -109,7 +111,7 @@ class Interpreter:
     async def _node(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> StepOutput:
         match node.WhichOneof("node"):
             case "step":
-                output = await self._step(node.step, given, at)
+                output = await self._step(node, given, at)
             case "steps":
                 output = await self._steps(node.steps, given, at)
             case "condition":
@@ -231,34 +233,31 @@ class Interpreter:
         self._emit(at, nested_workflow_completed=done)
         return output
 
-    async def _step(self, step: v1.StepNode, given: StepInput, at: Place) -> StepOutput:
+    async def _step(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> StepOutput:
+        step = node.step
         attempts = max(1, step.retry_policy.max_attempts)
         for number in range(1, attempts + 1):
             attempt = at.attempt(number)
             started = v1.StepStarted(executor=step.executor, attempt=number)
             self._emit(attempt, step_started=started)
             try:
-                execution = await self._execute(step.executor, given, attempt)
+                execution = await self._execute(node, given, attempt)
             except StepFailure as failure:
                 if number < attempts:
                     failed = v1.StepFailed(error=failure.error, will_retry=True)
                     self._emit(attempt, step_failed=failed)
                     continue
                 return self._failed(step, attempt, failure)
+            except StepEnds as end:
+                return self._timed_out(step, attempt, end)
             return self._completed(step, attempt, execution)
         raise AssertionError("a step has at least one attempt")
 
-    async def _execute(self, ref: v1.ExecutorRef, given: StepInput, at: Place) -> Execution:
+    async def _execute(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> Execution:
         try:
-            return await self.executors.execute(self.context, at, ref, given)
+            return await self.executors.execute(self.context, at, node, given)
         except Suspended as suspended:
-            paused = v1.StepRequirement(
-                step=at.ref,
-                executor=ref,
-                executor_name=self.executors.name(ref),
-                executor_run_id=at.key,
-                executor_requirements=suspended.requirements,
-            )
+            [paused] = by_step(suspended.requirements)
             pause = at.part(suspended.requirements[0].requirement_id)
             self._emit(pause, step_executor_paused=v1.StepExecutorPaused(step_requirement=paused))
             raise
@@ -273,18 +272,31 @@ class Interpreter:
         return execution.output
 
     def _failed(self, step: v1.StepNode, at: Place, failure: StepFailure) -> StepOutput:
-        passed_over = step.on_error == v1.ON_STEP_ERROR_SKIP
-        outcome = v1.STEP_OUTCOME_SKIPPED if passed_over else v1.STEP_OUTCOME_FAILED
+        if step.on_error == v1.ON_STEP_ERROR_SKIP:
+            self._emit(at, step_failed=v1.StepFailed(error=failure.error))
+            return self._skipped(step, at, failure.error.message, failure.error)
         result = v1.StepResult(
-            step=at.ref, outcome=outcome, error=failure.error, executor=step.executor
+            step=at.ref,
+            outcome=v1.STEP_OUTCOME_FAILED,
+            error=failure.error,
+            executor=step.executor,
         )
-        if not passed_over:
-            self._emit(at, step_failed=v1.StepFailed(error=failure.error, result=result))
-            raise failure
-        self._emit(at, step_failed=v1.StepFailed(error=failure.error))
-        skipped = v1.StepSkipped(reason=failure.error.message, result=result)
-        self._emit(at, step_skipped=skipped)
-        return StepOutput(skipped=True, success=False, error=failure.error.message)
+        self._emit(at, step_failed=v1.StepFailed(error=failure.error, result=result))
+        raise failure
+
+    def _skipped(
+        self, step: v1.StepNode, at: Place, reason: str, error: v1.RunError | None = None
+    ) -> StepOutput:
+        result = v1.StepResult(
+            step=at.ref, outcome=v1.STEP_OUTCOME_SKIPPED, error=error, executor=step.executor
+        )
+        self._emit(at, step_skipped=v1.StepSkipped(reason=reason, result=result))
+        return StepOutput(skipped=True, success=error is None, error=error and error.message)
+
+    def _timed_out(self, step: v1.StepNode, at: Place, end: StepEnds) -> StepOutput:
+        if not end.is_skipped:
+            return self._failed(step, at, StepFailure("REQUIREMENT_EXPIRED", str(end)))
+        return self._skipped(step, at, str(end))
 
     def _emit(self, at: Place, **event: Any) -> None:
         self.context.emit(at.key, v1.RunEvent(step=at.ref, **event))
