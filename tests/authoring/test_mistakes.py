@@ -226,14 +226,14 @@ TREES: dict[str, tuple[list[Any], list[str]]] = {
         [Step(name="s", executor=takes_two)],
         [
             "workflow 'W' > 's': executor 'takes_two' takes 2 arguments; it must take 1, and may "
-            "ask for run_context, session_state by name"
+            "ask for idempotency_key, run_context, session_state by name"
         ],
     ),
     "evaluator_takes_nothing": (
         [Condition(name="c", steps=[OK], evaluator=takes_nothing)],
         [
             "workflow 'W' > 'c': evaluator 'takes_nothing' takes 0 arguments; it must take 1, and "
-            "may ask for run_context, session_state by name"
+            "may ask for idempotency_key, run_context, session_state by name"
         ],
     ),
     "generator": (

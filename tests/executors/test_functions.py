@@ -63,7 +63,7 @@ async def test_functions_may_be_async_and_ask_for_the_run() -> None:
     run = Played.of(step(work))
     output = await run.go("hello")
     assert output is not None
-    assert output.content == "run/work@1:function"
+    assert output.content == "run/work:function"
     assert run.shelf.session == {"seen": "hello"}
 
 

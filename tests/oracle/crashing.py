@@ -6,8 +6,8 @@ import asyncio
 import math
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,8 @@ from tests.support.memory import EPOCH
 
 from interlock import v1
 from interlock_server import jsontext
-from interlock_server.runtime.runtime import Decision, Runtime, Timing
+from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.tail import ENDED, settle
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
@@ -52,6 +53,8 @@ class Fate:
         self.at = at
         self.moments: list[str] = []
         self.death = asyncio.Event()
+        self._sent = 0
+        self._answered = asyncio.Event()
 
     def moment(self, name: str) -> None:
         """Passes, or dies."""
@@ -70,6 +73,22 @@ class Fate:
         """Before and after an effect."""
         self.moment(f"{when} the effect {key}")
 
+    @contextmanager
+    def sends(self) -> Iterator[None]:
+        """Something is on its way to the database, which carries it out whoever dies meanwhile."""
+        self._sent += 1
+        try:
+            yield
+        finally:
+            self._sent -= 1
+            self._answered.set()
+
+    async def settled(self) -> None:
+        """Waits until the database has done all that the dead have sent."""
+        while self._sent:
+            self._answered.clear()
+            await self._answered.wait()
+
 
 class Mortal(Database):
     """The database as a process sees it that may die before and after every commit."""
@@ -86,16 +105,18 @@ class Mortal(Database):
             self._fate.live()
             return await super().fetch(statement, parameters)
         self._fate.moment("before a commit")
-        rows = await super().fetch(statement, parameters)
+        with self._fate.sends():
+            rows = await super().fetch(statement, parameters)
         self._fate.moment("after a commit")
         return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         self._fate.live()
-        async with super().transaction() as connection:
-            yield connection
-            self._fate.moment("before a commit")
+        with self._fate.sends():
+            async with super().transaction() as connection:
+                yield connection
+                self._fate.moment("before a commit")
         self._fate.moment("after a commit")
 
 
@@ -171,6 +192,7 @@ class Crashing:
     async def _replace(self) -> None:
         """The process has died: its leases run out, and another one takes over."""
         while True:
+            await self._fate.settled()
             tasks = [task for _, task in self._runtime._legs.values()]
             self._runtime.crash()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -210,6 +210,25 @@ async def test_a_crash_at_any_moment_changes_nothing(name: str, database: Databa
 
 
 @pytest.mark.timeout(300)
+async def test_a_crash_at_any_moment_of_a_recovery_changes_nothing(database: Database) -> None:
+    world = _WORLDS["one gate"]
+    reference = await play_straight(world, build(world, Log()))
+    crashes = 0
+    fates: list[Fate] = []
+    for first in itertools.count():
+        for second in itertools.count():
+            fates = [Fate(first), Fate(second)]
+            await _played(reference, world, database, *fates)
+            if not fates[1].death.is_set():
+                break
+            crashes += 1
+        if not fates[0].death.is_set():
+            break
+    print(f"{crashes} pairs of crashes")
+    assert crashes > 100
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seeds", groups(CASES // 25 or 1, 20), ids=group_name)
 async def test_crashes_anywhere_in_any_workflow_change_nothing(
     seeds: range, database: Database

@@ -6,7 +6,8 @@ import asyncio
 
 from interlock import v1
 from interlock_server import Agent, Interlock, ScriptedModel, Step, Workflow, call, tool
-from interlock_server.runtime.runtime import Decision, Runtime, Timing
+from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.tail import settle
 from interlock_server.store.database import Database
 from interlock_server.store.events import events_after

@@ -22,7 +22,7 @@ from tests.oracle.worlds import Dice, World, world_of
 
 from interlock import v1
 from interlock_server.authoring.conversation import ToolResults
-from interlock_server.engine.context import Effect, Performance, gather_all
+from interlock_server.engine.context import Effect, Once, Performance, gather_all
 from interlock_server.engine.gates import Answered, Go, verdict
 from interlock_server.engine.interpreter import Interpreter
 from interlock_server.engine.keys import Key
@@ -64,12 +64,12 @@ def the_rest_of_a_container_is_skipped_after_a_pause(patch: pytest.MonkeyPatch) 
 def an_approved_call_runs_twice(patch: pytest.MonkeyPatch) -> None:
     perform_once = Recorder._perform_once
 
-    async def twice(self: Recorder, key: Key, doubt: v1.Requirement, effect: Effect) -> Any:
+    async def twice(self: Recorder, key: Key, once: Once, effect: Effect) -> Any:
         async def perform(performance: Performance) -> Any:
             await effect.perform(performance)
             return await effect.perform(performance)
 
-        return await perform_once(self, key, doubt, replace(effect, perform=perform))
+        return await perform_once(self, key, once, replace(effect, perform=perform))
 
     patch.setattr(Recorder, "_perform_once", twice)
 
@@ -109,13 +109,18 @@ def the_note_of_a_rejection_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conversations, "verdict", noteless)
 
 
+async def decided(conversation: Conversation, one: Invocation) -> Go | Answered:
+    question = conversation._question(one)
+    return verdict(question, await conversation._ask(one, question))
+
+
 def a_decided_call_does_not_wait_for_the_others(patch: pytest.MonkeyPatch) -> None:
     async def eager(self: Conversation, invocations: Sequence[Invocation]) -> None:
         async def gate(one: Invocation) -> None:
-            await self._settle(one, self._question(one))
+            await self._settle(one, await decided(self, one))
 
-        free = [one for one in invocations if not one.gate and not one.is_answered]
-        gated = [gate(one) for one in invocations if one.gate]
+        free = [one for one in invocations if not one.checked.gate and not one.is_answered]
+        gated = [gate(one) for one in invocations if one.checked.gate]
         await gather_all(*(self._call(one) for one in free), *gated)
         for one in invocations:
             self.executions.extend((one.execution, *one.inside))
@@ -126,10 +131,10 @@ def a_decided_call_does_not_wait_for_the_others(patch: pytest.MonkeyPatch) -> No
 def free_calls_wait_for_the_gated_ones(patch: pytest.MonkeyPatch) -> None:
     async def slow(self: Conversation, invocations: Sequence[Invocation]) -> None:
         for one in invocations:
-            if one.gate:
-                await self._settle(one, self._question(one))
+            if one.checked.gate:
+                await self._settle(one, await decided(self, one))
         for one in invocations:
-            if not one.gate and not one.is_answered:
+            if not one.checked.gate and not one.is_answered:
                 await self._call(one)
         for one in invocations:
             self.executions.extend((one.execution, *one.inside))
@@ -150,7 +155,9 @@ def changes_of_the_session_state_are_lost(patch: pytest.MonkeyPatch) -> None:
 
 def a_call_that_ends_the_conversation_does_not_after_a_yes(patch: pytest.MonkeyPatch) -> None:
     ends: Any = vars(Invocation)["ends_conversation"].fget
-    patch.setattr(Invocation, "ends_conversation", property(lambda one: not one.gate and ends(one)))
+    patch.setattr(
+        Invocation, "ends_conversation", property(lambda one: not one.checked.gate and ends(one))
+    )
 
 
 def iterations_share_their_keys(patch: pytest.MonkeyPatch) -> None:

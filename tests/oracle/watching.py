@@ -193,9 +193,9 @@ class Watched(Registry):
         self.log = log
 
     async def execute(
-        self, context: Context, place: Place, ref: v1.ExecutorRef, given: StepInput
+        self, context: Context, place: Place, node: v1.WorkflowNode, given: StepInput
     ) -> Execution:
-        return await super().execute(Probe(context, self.log), place, ref, given)
+        return await super().execute(Probe(context, self.log), place, node, given)
 
     async def evaluate(
         self, context: Context, place: Place, function: str, given: StepInput

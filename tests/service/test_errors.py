@@ -28,6 +28,7 @@ EXAMPLES: list[InterlockError] = [
     errors.SessionNotFound("s"),
     errors.RunNotPaused("r", "RUNNING"),
     errors.RequirementAlreadyResolved("q", "confirm", "ann", "2026-01-01T00:00:00Z"),
+    errors.RequirementExpired("q", "REJECT", "2026-01-01T00:00:00Z"),
     errors.RequirementCancelled("q"),
     errors.ResolutionMismatch("q", "CONFIRMATION", "user_input", "confirm"),
     errors.SessionInUse("s"),
@@ -95,7 +96,7 @@ def test_every_reason_is_of_some_error() -> None:
     used = {
         v1.ErrorReason.Name(reason).removeprefix("ERROR_REASON_") for _, reason in STATUS.values()
     }
-    later = {"REQUIREMENTS_PENDING", "EVENTS_EXPIRED", "REQUIREMENT_EXPIRED"}
+    later = {"REQUIREMENTS_PENDING", "EVENTS_EXPIRED"}
     assert set(documented()) - used == {"UNSPECIFIED", "INTERNAL", "UNIMPLEMENTED"} | later
 
 
@@ -129,7 +130,7 @@ async def test_an_unforeseen_error_shows_its_id_and_none_of_its_text(
     capsys: pytest.CaptureFixture[str],
     streams: bool,
 ) -> None:
-    async with served(agent_app(["done"]), database_url) as service:
+    async with served(agent_app(["done"]), database_url, servers=1) as service:
         monkeypatch.setattr(service.runtime, "start_run", broken)
         spec = v1.RunSpec(workflow_id="Work")
         call: Awaitable[object]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc
@@ -36,6 +37,8 @@ from interlock_server.runtime.runtime import Timing
 
 SERVICES = ("RunService", "RequirementService", "WorkflowService", "SessionService")
 QUICK = Timing(lease=2.0)
+one_server = partial(served, servers=1)
+"""For tests in which it stops."""
 
 
 def three_steps(ledger: Ledger, point: Point) -> Interlock:
@@ -60,7 +63,7 @@ def assert_shutdown(problem: Refusal) -> None:
 
 async def test_a_call_that_waits_sees_its_run_end(database_url: str) -> None:
     ledger, point = Ledger(), Point()
-    async with served(three_steps(ledger, point), database_url) as service:
+    async with one_server(three_steps(ledger, point), database_url) as service:
         waiting = asyncio.ensure_future(service.run("Work"))
         await point.entered.wait()
         stopping = asyncio.ensure_future(service.server.stop(10))
@@ -75,7 +78,7 @@ async def test_a_call_that_waits_sees_its_run_end(database_url: str) -> None:
 
 async def test_a_call_under_way_is_finished(database_url: str) -> None:
     """A change that waits for another transaction is made, and its caller hears of it."""
-    async with served(agent_app(["done"]), database_url) as service:
+    async with one_server(agent_app(["done"]), database_url) as service:
         create = v1.UpdateSessionRequest(session=v1.Session(session_id="s"), allow_missing=True)
         await service.sessions.UpdateSession(create)
         change = v1.UpdateSessionRequest(session=v1.Session(session_id="s", state_json='{"a":1}'))
@@ -92,7 +95,9 @@ async def test_a_call_under_way_is_finished(database_url: str) -> None:
 
 async def test_new_work_is_refused(database_url: str) -> None:
     ledger = Ledger()
-    async with served(agent_app([call("act"), "done"], ledger.gated()), database_url) as service:
+    async with one_server(
+        agent_app([call("act"), "done"], ledger.gated()), database_url
+    ) as service:
         paused = await service.run("Work")
         service.runtime.close()
         spec = v1.RunSpec(workflow_id="Work")
@@ -109,7 +114,7 @@ async def test_new_work_is_refused(database_url: str) -> None:
 async def test_a_call_that_waits_in_vain_is_told_why(database_url: str) -> None:
     point = Point()
     app = app_of(Step(name="hold", executor=point.step))
-    async with served(app, database_url) as service:
+    async with one_server(app, database_url) as service:
         waiting = asyncio.ensure_future(service.run("Work"))
         await point.entered.wait()
         await service.server.stop(0.5)
@@ -121,7 +126,7 @@ async def test_a_call_that_waits_in_vain_is_told_why(database_url: str) -> None:
 
 async def test_watchers_are_told_to_come_back(database_url: str) -> None:
     ledger, point = Ledger(), Point()
-    async with served(three_steps(ledger, point), database_url) as service:
+    async with one_server(three_steps(ledger, point), database_url) as service:
         spec = v1.RunSpec(workflow_id="Work")
         running = aiter(service.runs.RunStream(v1.RunStreamRequest(spec=spec)))
         first = await anext(running)
@@ -161,7 +166,7 @@ async def test_a_watcher_goes_on_at_another_server(database_url: str) -> None:
     ledger, point = Ledger(), Point()
     app = three_steps(ledger, point)
     async with served(app, database_url, QUICK) as other:
-        async with served(app, database_url, QUICK) as service:
+        async with one_server(app, database_url, QUICK) as service:
             run = await start(service)
             await point.entered.wait()
             seen: list[v1.RunEvent] = []
@@ -188,7 +193,7 @@ async def test_a_watcher_goes_on_at_another_server(database_url: str) -> None:
 async def test_a_run_is_handed_over_after_the_effect_under_way(database_url: str) -> None:
     ledger, point = Ledger(), Point()
     app = three_steps(ledger, point)
-    async with served(app, database_url, QUICK) as service:
+    async with one_server(app, database_url, QUICK) as service:
         run = await start(service)
         await point.entered.wait()
         await hand_over(service, point)
@@ -206,7 +211,7 @@ async def test_an_effect_that_outlasts_the_grace_is_begun_again_elsewhere(
 ) -> None:
     ledger, point = Ledger(), Point()
     app = three_steps(ledger, point)
-    async with served(app, database_url, QUICK) as service:
+    async with one_server(app, database_url, QUICK) as service:
         run = await start(service)
         await point.entered.wait()
         await service.server.stop(0.1)
@@ -222,7 +227,7 @@ async def test_a_gated_effect_that_outlasts_the_grace_is_asked_about(database_ur
     """Nobody knows how far it came, so nobody may simply repeat it."""
     point = Point()
     app = agent_app([call("hold"), "done"], point.tool(requires_confirmation=True))
-    async with served(app, database_url, QUICK) as service:
+    async with one_server(app, database_url, QUICK) as service:
         paused = await service.run("Work")
         request = v1.ContinueRunRequest(
             run_id=paused.run_id,
@@ -277,7 +282,7 @@ async def test_a_server_says_how_it_is(database_url: str) -> None:
 
 async def test_a_server_that_stops_says_so_to_who_watches_its_health(database_url: str) -> None:
     point = Point()
-    async with served(app_of(Step(name="hold", executor=point.step)), database_url) as service:
+    async with one_server(app_of(Step(name="hold", executor=point.step)), database_url) as service:
         stub: Any = health_pb2_grpc.HealthStub(service.channel)
         watching = aiter(stub.Watch(health_pb2.HealthCheckRequest()))
         assert (await anext(watching)).status == health_pb2.HealthCheckResponse.SERVING

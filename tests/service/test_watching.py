@@ -236,7 +236,7 @@ async def test_a_paused_run_keeps_its_watcher_with_signs_of_life(database_url: s
 
 async def test_the_inbox_shows_signs_of_life_however_busy_others_are(database_url: str) -> None:
     """Other runs wake its watcher all the time; that is no reason to be silent."""
-    async with served(agent_app(["done"]), database_url) as service:
+    async with served(agent_app(["done"]), database_url, servers=1) as service:
 
         async def others() -> None:
             while True:

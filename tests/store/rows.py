@@ -27,4 +27,4 @@ async def a_run(database: Database, run_id: str, session_id: str = "s") -> Lease
     started = v1.RunEvent(run_id=run_id, workflow_started=v1.WorkflowStarted(workflow_id="W"))
     request = RequestKey("Run", "", "", b"")
     await run_create(database, run, digest_of(WORKFLOW), [started], request, OWNER, now())
-    return Lease(run_id, OWNER.name, 1)
+    return Lease(run_id, OWNER.name, 1, now() + OWNER.lease)

@@ -55,7 +55,7 @@ async def test_sequences_are_dense_over_commits(database: Database) -> None:
     lease = await a_run(database, "r")
     for number in range(3):
         progress = Progress(events=[event(f"a{number}"), event(f"b{number}")])
-        assert await run_commit(database, lease, progress, Change(), now()) == (
+        assert await run_commit(database, lease, progress, Change(), now(), number + 1) == (
             3 + 2 * number,
             False,
         )
@@ -65,7 +65,11 @@ async def test_sequences_are_dense_over_commits(database: Database) -> None:
 
 @pytest.mark.parametrize(
     "stale",
-    [Lease("r", OWNER.name, 0), Lease("r", OTHER.name, 1), Lease("other", OWNER.name, 1)],
+    [
+        Lease("r", OWNER.name, 0, now(10)),
+        Lease("r", OTHER.name, 1, now(10)),
+        Lease("other", OWNER.name, 1, now(10)),
+    ],
 )
 async def test_whoever_does_not_hold_the_run_writes_nothing(
     database: Database, stale: Lease
@@ -73,7 +77,7 @@ async def test_whoever_does_not_hold_the_run_writes_nothing(
     await a_run(database, "r")
     before = await run_get(database, "r")
     progress = Progress([event("x")], [Entry("k", 1, "1")], [question()], {"state": 1})
-    assert await run_commit(database, stale, progress, Change(), now()) is None
+    assert await run_commit(database, stale, progress, Change(), now(), 1) is None
     assert await run_get(database, "r") == before
     session = await session_get(database, "s")
     assert session is not None
@@ -87,9 +91,9 @@ async def test_a_claim_takes_only_what_nobody_holds_and_fences_the_one_before(
     lease = await a_run(database, "r")
     assert await runs_claim(database, OTHER, 10, now(9)) == []
     [taken] = await runs_claim(database, OTHER, 10, now(11))
-    assert taken == Lease("r", OTHER.name, 2)
-    assert await run_commit(database, lease, Progress([event()]), Change(), now(12)) is None
-    assert await run_commit(database, taken, Progress([event()]), Change(), now(12)) is not None
+    assert taken == Lease("r", OTHER.name, 2, now(21))
+    assert await run_commit(database, lease, Progress([event()]), Change(), now(12), 1) is None
+    assert await run_commit(database, taken, Progress([event()]), Change(), now(12), 1) is not None
 
 
 async def test_a_renewed_lease_is_not_taken(database: Database) -> None:
@@ -119,7 +123,7 @@ async def test_a_run_does_not_pause_when_something_has_come_in(
     lease = await a_run(database, "r")
     await database.fetch(text(f"UPDATE runs SET {column} = true"))  # noqa: S608
     progress = Progress(questions=[question()])
-    assert await run_commit(database, lease, progress, PAUSE, now()) is None
+    assert await run_commit(database, lease, progress, PAUSE, now(), 1) is None
     row = await run_get(database, "r")
     assert row is not None
     assert row.run.state == v1.RUN_STATE_RUNNING
@@ -130,13 +134,13 @@ async def test_a_pause_names_all_that_waits_and_nothing_else(database: Database)
     for waiting in (0, 2):
         pause = replace(PAUSE, waiting=waiting)
         progress = Progress(questions=[question()])
-        assert await run_commit(database, lease, progress, pause, now()) is None
-    assert await run_commit(database, lease, Progress(questions=[question()]), PAUSE, now())
+        assert await run_commit(database, lease, progress, pause, now(), 1) is None
+    assert await run_commit(database, lease, Progress(questions=[question()]), PAUSE, now(), 1)
 
 
 async def test_a_paused_run_is_owned_by_nobody_and_never_claimed(database: Database) -> None:
     lease = await a_run(database, "r")
-    assert await run_commit(database, lease, Progress(questions=[question()]), PAUSE, now())
+    assert await run_commit(database, lease, Progress(questions=[question()]), PAUSE, now(), 1)
     [row] = await database.fetch(text("SELECT owner, lease_until, open_requirements FROM runs"))
     assert tuple(row) == (None, None, 1)
     assert await runs_claim(database, OTHER, 10, now(1_000)) == []
@@ -149,9 +153,9 @@ async def test_two_runs_of_a_session_change_its_state_entry_by_entry(database: D
     first = Progress(entries=[Entry("k", 1, "1")], session_changes={"a": 1, "shared": "one"})
     second = Progress(entries=[Entry("k", 1, "1")], session_changes={"b": 2, "shared": "two"})
     third = Progress(entries=[Entry("l", 2, "1")], session_removals=["a"])
-    await run_commit(database, one, first, Change(), now())
-    await run_commit(database, two, second, Change(), now())
-    await run_commit(database, one, third, Change(), now())
+    await run_commit(database, one, first, Change(), now(), 1)
+    await run_commit(database, two, second, Change(), now(), 1)
+    await run_commit(database, one, third, Change(), now(), 2)
     session = await session_get(database, "s")
     assert session is not None
     assert session.state_json == '{"shared":"two","b":2}'
@@ -198,7 +202,7 @@ async def test_the_inbox_of_many_runs_is_one_page_after_another(database: Databa
     for number in range(3):
         lease = await a_run(database, f"r{number}")
         progress = Progress(questions=[question(f"q{number}", number)])
-        await run_commit(database, lease, progress, PAUSE, now(number))
+        await run_commit(database, lease, progress, PAUSE, now(number), 1)
     everything = v1.RequirementFilter()
     first = await requirements_list(database, everything, Page(2))
     assert [one.requirement_id for one in first] == ["q0", "q1", "q2"]

@@ -50,7 +50,7 @@ class Straight:
         assert key not in self._called, f"{key} happens twice"
         self._called.add(key)
         run = RunContext("run", "session", "workflow", session_state=self.session_state)
-        run.idempotency_key = f"run/{key}"
+        run.idempotency_key = f"run/{effect.identity or key}"
         return await effect.perform(Performance(run, lambda event: None, False))
 
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:

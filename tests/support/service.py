@@ -1,10 +1,17 @@
-"""A real service on a port, and raw stubs to talk to it."""
+"""A real service on a port, and raw stubs to talk to it.
+
+With `INTERLOCK_TEST_SERVERS=3` a service is three servers on one database, and each
+call goes to the next of them: what holds for one server holds for replicas.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import grpc
@@ -27,31 +34,40 @@ if TYPE_CHECKING:
     from interlock.v1.session_service_pb2_grpc import SessionServiceAsyncStub
     from interlock.v1.workflow_service_pb2_grpc import WorkflowServiceAsyncStub
 
+_SERVERS = int(os.environ.get("INTERLOCK_TEST_SERVERS", "1"))
+
 
 @dataclass(frozen=True)
 class Served:
-    """A running service with its stubs; `target` is where other clients reach it."""
+    """A running service with its stubs; `target` is where other clients reach it.
+
+    Args:
+        replicas: the servers of a service that has several; each stub is of the
+            next one, and everything else here is of the first.
+    """
 
     target: str
     runtime: Runtime
     server: Server
     channel: grpc.aio.Channel
+    replicas: tuple[Served, ...] = ()
+    _turns: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     @property
     def runs(self) -> RunServiceAsyncStub:
-        return RunServiceStub(self.channel)
+        return RunServiceStub(self._next_channel())
 
     @property
     def requirements(self) -> RequirementServiceAsyncStub:
-        return RequirementServiceStub(self.channel)
+        return RequirementServiceStub(self._next_channel())
 
     @property
     def workflows(self) -> WorkflowServiceAsyncStub:
-        return WorkflowServiceStub(self.channel)
+        return WorkflowServiceStub(self._next_channel())
 
     @property
     def sessions(self) -> SessionServiceAsyncStub:
-        return SessionServiceStub(self.channel)
+        return SessionServiceStub(self._next_channel())
 
     async def run(self, workflow: str, **spec: object) -> v1.Run:
         """Runs a workflow until it pauses or ends."""
@@ -68,6 +84,10 @@ class Served:
         request = v1.ListRunEventsRequest(run_id=run.run_id, page_size=1_000)
         return list((await self.runs.ListRunEvents(request)).events)
 
+    def _next_channel(self) -> grpc.aio.Channel:
+        every = self.replicas or (self,)
+        return every[next(self._turns) % len(every)].channel
+
 
 @asynccontextmanager
 async def served(
@@ -76,20 +96,31 @@ async def served(
     timing: Timing | None = None,
     grace: float = 5.0,
     pool_size: int = 10,
+    servers: int = _SERVERS,
 ) -> AsyncIterator[Served]:
-    """Serves an app on a free port, on an existing database, for as long as the context is open."""
-    database = Database(database_url, pool_size)
-    runtime = app.runtime(database, timing=timing)
-    server = Server(runtime)
-    await runtime.start()
-    port = await server.start("127.0.0.1:0")
-    target = f"127.0.0.1:{port}"
-    async with grpc.aio.insecure_channel(target) as channel:
+    """Serves an app on free ports, on an existing database, for as long as the context is open.
+
+    Args:
+        grace: seconds for calls and effects under way, when the context is left.
+        pool_size: database connections of each server, at most.
+        servers: how many; 1 where a test looks inside of one.
+    """
+    async with AsyncExitStack() as stack:
+        replicas = []
+        for _ in range(servers):
+            database = Database(database_url, pool_size)
+            stack.push_async_callback(database.close)
+            runtime = app.runtime(database, timing=timing)
+            server = Server(runtime)
+            await runtime.start()
+            target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
+            replicas.append(Served(target, runtime, server, channel))
         try:
-            yield Served(target, runtime, server, channel)
+            yield replace(replicas[0], replicas=tuple(replicas))
         finally:
-            await server.stop(grace)
-            await database.close()
+            # All at once, so that none takes over what another one gives back.
+            await asyncio.gather(*(one.server.stop(grace) for one in replicas))
 
 
 def open_requirements(run: v1.Run) -> list[v1.Requirement]:

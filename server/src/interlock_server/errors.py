@@ -6,7 +6,8 @@ listed there is an internal error whose text never leaves the server.
 InterlockError
 ├── InvalidField
 ├── NotFound: WorkflowNotFound, RunNotFound, RequirementNotFound, SessionNotFound
-├── RunNotPaused, RequirementAlreadyResolved, RequirementCancelled, ResolutionMismatch
+├── RunNotPaused, ResolutionMismatch
+├── RequirementAlreadyResolved, RequirementExpired, RequirementCancelled
 ├── SessionInUse, ExecutorNotFound
 ├── EtagMismatch, RequestIdReused
 ├── SequenceOutOfRange
@@ -101,6 +102,19 @@ class RequirementAlreadyResolved(InterlockError):
             resolution=resolution,
             resolved_by=by,
             resolve_time=at,
+        )
+
+
+class RequirementExpired(InterlockError):
+    """Nobody answered in time; what was to happen then has happened."""
+
+    def __init__(self, requirement_id: str, on_timeout: str, at: str) -> None:
+        super().__init__(
+            f"requirement {requirement_id!r} was not answered in time; it expired at {at}, "
+            f"which means {on_timeout}",
+            requirement_id=requirement_id,
+            on_timeout=on_timeout,
+            expire_time=at,
         )
 
 

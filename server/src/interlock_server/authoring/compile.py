@@ -5,13 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from interlock import v1
 from interlock_server import jsontext, limits
 from interlock_server.authoring.agents import Agent, Team
-from interlock_server.authoring.compile_reviews import compile_review, review_of
-from interlock_server.authoring.reviews import HumanReview
+from interlock_server.authoring.compile_reviews import asks, compile_review, review_of
+from interlock_server.authoring.reviews import (
+    ON_INTERRUPT,
+    ON_TIMEOUT,
+    HumanReview,
+    seconds_of,
+)
 from interlock_server.authoring.steps import (
     Condition,
     Loop,
@@ -100,11 +106,14 @@ class _Compiler:
 
     def workflow(self, workflow: Workflow) -> v1.Workflow:
         place = f"workflow {workflow.name!r}"
-        return v1.Workflow(
+        compiled = v1.Workflow(
             workflow_id=self._name(place, workflow.name),
             description=self._description(place, workflow.description),
             nodes=self._inside(workflow, place),
         )
+        if seconds := self._timeout(place, "run_timeout", workflow.run_timeout):
+            compiled.run_timeout.FromTimedelta(timedelta(seconds=seconds))
+        return compiled
 
     # Nodes.
 
@@ -158,8 +167,35 @@ class _Compiler:
         compiled = compile_review(
             step, review, place, self.report, lambda one, at, slot: self._function(one, at, slot, 1)
         )
-        if compiled is not None:
-            node.human_review.CopyFrom(compiled)
+        seconds, on_timeout = self._wait(place, review.timeout, review.on_timeout)
+        if seconds:
+            compiled.timeout.FromTimedelta(timedelta(seconds=seconds))
+            compiled.on_timeout = on_timeout
+        node.human_review.CopyFrom(compiled)
+        if compiled == v1.HumanReview():
+            node.ClearField("human_review")
+        if step.human_review == HumanReview():
+            self.report(place, "human_review asks nothing; leave it out")
+        self._check_patience(node, place)
+
+    def _check_patience(self, node: v1.WorkflowNode, place: str) -> None:
+        """Whether there is something to wait for, and whether the clock can answer it."""
+        asks_of_step = (
+            node.step.on_interrupt == v1.ON_INTERRUPT_ASK
+            or node.step.on_error == v1.ON_STEP_ERROR_PAUSE
+        )
+        review = node.human_review
+        if review.HasField("timeout") and not (asks_of_step or asks(review)):
+            self.report(place, "has a timeout, but nothing in it waits for anybody; leave it out")
+        if review.on_timeout != v1.ON_TIMEOUT_APPROVE:
+            return
+        if not asks(review):
+            text = "a call in doubt or a failure cannot be approved"
+            self.report(place, f"on_timeout is 'approve', but {text}")
+        if any(one.required and not one.value_json for one in review.user_input_schema):
+            self.report(place, "on_timeout is 'approve', but a required value has no default")
+        if review.requires_route_selection and not node.router.selector_function:
+            self.report(place, "on_timeout is 'approve', but without a selector there is no route")
 
     def _fill(self, node: v1.WorkflowNode, step: Any, place: str) -> None:
         match step:
@@ -175,8 +211,7 @@ class _Compiler:
             case Router():
                 self._router(node.router, step, place)
             case Parallel():
-                node.parallel.nodes.extend(self._nodes(step.steps, place, "steps"))
-                node.parallel.SetInParent()
+                self._parallel(node.parallel, step, place)
             case Workflow():
                 self._nested(node.workflow, step, place)
             case Agent() | Team():
@@ -199,12 +234,15 @@ class _Compiler:
             if self._on_error(step, place) != v1.ON_STEP_ERROR_FAIL or step.max_retries:
                 text = "a workflow fails or is retried by its own steps"
                 self.report(place, f"has on_error or max_retries; {text}")
+            if step.on_interrupt is not None:
+                self.report(place, "on_interrupt is for functions; give it to those inside")
             self._nested(node.workflow, step.workflow, place)
             return
         if isinstance(given[0], Agent | Team):
             node.step.executor.CopyFrom(self._executor(given[0], place))
         else:
             node.step.executor.CopyFrom(self._function_ref(given[0], place))
+        self._interruption(node, step, place)
         node.step.on_error = self._on_error(step, place)
         if type(step.max_retries) is not int or not 0 <= step.max_retries <= 100:
             self.report(place, f"max_retries is {step.max_retries!r}; use a number from 0 to 100")
@@ -220,6 +258,20 @@ class _Compiler:
         if word not in _ON_ERROR:
             self.report(place, f"on_error is {word!r}; use one of: {', '.join(_ON_ERROR)}")
         return _ON_ERROR.get(word, v1.ON_STEP_ERROR_FAIL)
+
+    def _interruption(self, node: v1.WorkflowNode, step: Step, place: str) -> None:
+        """What happens when the process dies during the step."""
+        is_function = node.step.executor.type == v1.EXECUTOR_TYPE_FUNCTION
+        if step.on_interrupt is not None and not is_function:
+            self.report(place, "on_interrupt is for functions; give it to the tools of the agent")
+        node.step.on_interrupt = self._on_interrupt(place, step.on_interrupt)
+
+    def _parallel(self, node: v1.ParallelNode, step: Parallel, place: str) -> None:
+        node.nodes.extend(self._nodes(step.steps, place, "steps"))
+        node.SetInParent()
+        if len(node.nodes) > limits.parallel_branches_max:
+            most = limits.parallel_branches_max
+            self.report(place, f"has {len(node.nodes)} branches; the limit is {most}")
 
     def _condition(self, node: v1.ConditionNode, step: Condition, place: str) -> None:
         evaluator: Any = step.evaluator
@@ -263,6 +315,10 @@ class _Compiler:
         node.routes.extend(self._nodes(choices, place, "choices"))
 
     def _nested(self, node: v1.NestedWorkflowNode, workflow: Workflow, place: str) -> None:
+        if workflow.run_timeout is not None:
+            self.report(
+                place, "has a run_timeout, which is for whole runs; give it to the outer one"
+            )
         node.workflow_id = self._name(place, workflow.name)
         node.nodes.extend(self._inside(workflow, place))
 
@@ -342,12 +398,63 @@ class _Compiler:
             self.report(place, "has user_input_fields without requires_user_input=True")
         self._check_not_generator(tool.function, place)
         parameters = self._parameters(tool.function, place)
+        self._check_wait(tool, parameters, place)
         for name in tool.user_input_fields:
             if name not in parameters or name in INJECTED:
                 known = ", ".join(sorted(set(parameters) - INJECTED)) or "none"
                 self.report(
                     place, f"user_input_fields names {name!r}, not a parameter; it has: {known}"
                 )
+
+    def _check_wait(self, tool: Tool, parameters: dict[str, inspect.Parameter], place: str) -> None:
+        """Whether what a tool says about time and interruption can be kept."""
+        on_interrupt = self._on_interrupt(place, tool.on_interrupt)
+        _, on_timeout = self._wait(place, tool.timeout, tool.on_timeout)
+        if tool.external_execution and tool.on_interrupt is not None:
+            self.report(place, "on_interrupt is for tools that run here, and this one does not")
+        asks = tool.is_gated or on_interrupt == v1.ON_INTERRUPT_ASK
+        if tool.timeout is not None and not asks:
+            self.report(place, "has a timeout, but no call of it waits for anybody; leave it out")
+        if on_timeout != v1.ON_TIMEOUT_APPROVE:
+            return
+        if tool.external_execution or not tool.is_gated:
+            self.report(place, "on_timeout is 'approve', but a yes alone gives no result")
+        fields = tool.user_input_fields or tuple(parameters)
+        empty = inspect.Parameter.empty
+        if tool.requires_user_input and any(
+            parameters[name].default is empty for name in fields if name in parameters
+        ):
+            self.report(
+                place, "on_timeout is 'approve', but a field that a person fills in has no default"
+            )
+
+    def _on_interrupt(self, place: str, given: Any) -> v1.OnInterrupt.ValueType:
+        if given is not None and given not in ON_INTERRUPT:
+            self.report(place, f"on_interrupt is {given!r}; use 'ask', 'retry' or 'fail'")
+        return ON_INTERRUPT.get(given, v1.ON_INTERRUPT_UNSPECIFIED)
+
+    def _wait(
+        self, place: str, timeout: Any, on_timeout: Any
+    ) -> tuple[float, v1.OnTimeout.ValueType]:
+        """How long somebody has to answer, in seconds, and what happens then."""
+        if on_timeout is not None and timeout is None:
+            self.report(place, "has on_timeout without a timeout")
+        if on_timeout is not None and on_timeout not in ON_TIMEOUT:
+            known = ", ".join(map(repr, ON_TIMEOUT))
+            self.report(place, f"on_timeout is {on_timeout!r}; use one of {known}")
+        seconds = self._timeout(place, "timeout", timeout)
+        return seconds, ON_TIMEOUT.get(on_timeout, v1.ON_TIMEOUT_CANCEL)
+
+    def _timeout(self, place: str, slot: str, timeout: Any) -> float:
+        """A span of time in seconds; 0 when there is none, or none that can be used."""
+        if timeout is None:
+            return 0.0
+        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        seconds = seconds_of(timeout) if is_number or isinstance(timeout, timedelta) else 0.0
+        if not 0 < seconds <= limits.timeout_seconds_max:
+            self.report(place, f"{slot} is {timeout!r}; use seconds above 0, or a timedelta")
+            return 0.0
+        return seconds
 
     # Functions.
 

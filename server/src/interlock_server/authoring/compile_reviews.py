@@ -68,12 +68,12 @@ def review_of(construct: Any, place: str, report: Report) -> HumanReview:
 
 def compile_review(
     construct: Any, review: HumanReview, place: str, report: Report, register: Register
-) -> v1.HumanReview | None:
-    """A construct's part of the definition that says what it asks; `None` when it asks nothing."""
+) -> v1.HumanReview:
+    """A construct's part of the definition that says what it asks; empty when it asks nothing."""
     levels = [one for one in _HOMES if getattr(review, one)]
     _check_fit(construct, review, levels, place, report)
     if not levels:
-        return None
+        return v1.HumanReview()
     is_router = isinstance(construct, Router)
     compiled = v1.HumanReview(
         requires_confirmation=review.requires_confirmation,
@@ -100,6 +100,17 @@ def compile_review(
     if compiled.requires_user_input:
         compiled.user_input_schema.extend(_fields(review.user_input_schema, place, report))
     return compiled
+
+
+def asks(review: v1.HumanReview) -> bool:
+    """Whether a node has a level at which it asks somebody."""
+    return (
+        review.requires_confirmation
+        or review.requires_user_input
+        or review.requires_route_selection
+        or review.requires_output_review
+        or review.requires_iteration_review
+    )
 
 
 def _check_fit(

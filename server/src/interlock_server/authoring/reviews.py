@@ -4,8 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+from interlock import v1
+
+Timeout: TypeAlias = float | timedelta | None
+"""How long something may take: seconds, or a `timedelta`; `None` means for ever."""
+
+OnTimeout: TypeAlias = Literal["cancel", "reject", "approve", "skip", "fail"]
+"""What happens when nobody answers in time: the run is cancelled, the answer counts as no or as
+yes, the step is skipped, or the step fails."""
+
+OnInterrupt: TypeAlias = Literal["ask", "retry", "fail"]
+"""What happens when a process dies during a call, so that nobody knows whether it happened: a
+person is asked, it is made again, or it counts as failed."""
+
+ON_TIMEOUT = {
+    "cancel": v1.ON_TIMEOUT_CANCEL,
+    "reject": v1.ON_TIMEOUT_REJECT,
+    "approve": v1.ON_TIMEOUT_APPROVE,
+    "skip": v1.ON_TIMEOUT_SKIP,
+    "fail": v1.ON_TIMEOUT_FAIL,
+}
+ON_INTERRUPT = {
+    "ask": v1.ON_INTERRUPT_ASK,
+    "retry": v1.ON_INTERRUPT_RETRY,
+    "fail": v1.ON_INTERRUPT_FAIL,
+}
 
 
 class OnReject(StrEnum):
@@ -55,6 +82,8 @@ class HumanReview:
             By default a condition takes its other branch and the rest is skipped.
         max_retries: how often people may send the construct back; 3 by default.
         on_error: as for `Step`.
+        timeout: how long each question of the construct waits.
+        on_timeout: what happens after that; `"cancel"` when nothing is said.
     """
 
     requires_confirmation: bool = False
@@ -70,6 +99,8 @@ class HumanReview:
     on_reject: str | Sequence[str] | None = None
     max_retries: int | None = None
     on_error: str | None = None
+    timeout: Timeout = None
+    on_timeout: OnTimeout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +132,10 @@ def flags_of(construct: Any) -> HumanReview:
         if hasattr(construct, one.name) and one.name not in ("max_retries", "on_error")
     }
     return HumanReview(**written, max_retries=getattr(construct, "hitl_max_retries", None))
+
+
+def seconds_of(timeout: Timeout) -> float:
+    """A timeout in seconds; 0 when there is none."""
+    if timeout is None:
+        return 0.0
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)

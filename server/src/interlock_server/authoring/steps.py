@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from interlock_server.authoring.agents import Agent, Team
-from interlock_server.authoring.reviews import Gated, HumanReview, Judged, UserInputField
+from interlock_server.authoring.reviews import (
+    Gated,
+    HumanReview,
+    Judged,
+    OnInterrupt,
+    Timeout,
+    UserInputField,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +25,9 @@ class Step(Judged):
         on_error: what a failure does: `"fail"` ends the run, `"skip"` goes on
             without the step, `"pause"` asks a person.
         max_retries: how often a failed step is tried again.
+        on_interrupt: what happens when the process dies while the function
+            runs; it runs again when nothing is said. Agents and teams go on
+            where they stood, and their tools say this for themselves.
         others: where people take part; see `HumanReview`.
     """
 
@@ -30,6 +40,7 @@ class Step(Judged):
     on_error: Literal["fail", "skip", "pause"] = "fail"
     max_retries: int = 0
     user_input_schema: Sequence[UserInputField | Mapping[str, Any]] = ()
+    on_interrupt: OnInterrupt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +140,17 @@ class Parallel:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """A named tree of steps: what a run runs. Inside another workflow it is a step of it."""
+    """A named tree of steps: what a run runs. Inside another workflow it is a step of it.
+
+    Args:
+        run_timeout: how long a run may take, its pauses included, in seconds or
+            as a `timedelta`; after that it fails. A caller may say otherwise.
+    """
 
     name: str
     steps: Sequence[Node]
     description: str = ""
+    run_timeout: Timeout = None
 
 
 Node: TypeAlias = (

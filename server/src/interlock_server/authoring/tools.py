@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-INJECTED = frozenset({"run_context", "session_state"})
+from interlock_server.authoring.reviews import OnInterrupt, OnTimeout, Timeout
+
+INJECTED = frozenset({"run_context", "session_state", "idempotency_key"})
 """Parameters that the service fills in; neither the model nor a person sees them."""
 
 
@@ -21,6 +23,11 @@ class Tool:
         external_execution: the function never runs here; somebody runs the tool
             elsewhere and supplies the result.
         stop_after_tool_call: the agent ends with the result of this tool.
+        timeout: how long a call waits for somebody, in seconds or as a `timedelta`.
+        on_timeout: what happens after that; `"cancel"` when nothing is said.
+        on_interrupt: what happens when the process dies during a call; with a
+            gate a person is asked, and else the call is made again, when
+            nothing is said.
     """
 
     function: Callable[..., Any]
@@ -31,6 +38,9 @@ class Tool:
     user_input_fields: tuple[str, ...] = ()
     external_execution: bool = False
     stop_after_tool_call: bool = False
+    timeout: Timeout = None
+    on_timeout: OnTimeout | None = None
+    on_interrupt: OnInterrupt | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -63,6 +73,9 @@ def tool(
     user_input_fields: Sequence[str] | None = None,
     external_execution: bool = False,
     stop_after_tool_call: bool = False,
+    timeout: Timeout = None,
+    on_timeout: OnTimeout | None = None,
+    on_interrupt: OnInterrupt | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -77,6 +90,9 @@ def tool(
     user_input_fields: Sequence[str] | None = None,
     external_execution: bool = False,
     stop_after_tool_call: bool = False,
+    timeout: Timeout = None,
+    on_timeout: OnTimeout | None = None,
+    on_interrupt: OnInterrupt | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Makes a tool of a function: `@tool`, or `@tool(requires_confirmation=True)`.
 
@@ -94,6 +110,9 @@ def tool(
             user_input_fields=tuple(user_input_fields or ()),
             external_execution=external_execution,
             stop_after_tool_call=stop_after_tool_call,
+            timeout=timeout,
+            on_timeout=on_timeout,
+            on_interrupt=on_interrupt,
         )
 
     return make if function is None else make(function)

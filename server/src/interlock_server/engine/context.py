@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from interlock import v1
+from interlock_server.engine.gates import Grant
 from interlock_server.engine.keys import Key
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ class RunContext:
         session_state: a dict shared by the runs of a session; changes to its
             entries are kept together with the result of the call that made them.
         idempotency_key: unique to this call and the same on every attempt of it,
-            for services that detect repeated requests.
+            for services that detect repeated requests; a function gets it too
+            when it asks for `idempotency_key` itself.
     """
 
     run_id: str
@@ -56,22 +58,42 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class Once:
+    """That an effect starts once: its start is stored before it happens.
+
+    Args:
+        doubt: the question to ask when a process died between its start and its
+            record; without one it counts as failed then.
+        grant: the decision without which it may not start.
+        is_repeatable: start it again then, without asking anybody.
+        adopt: makes the effect's value of an outcome that somebody supplied.
+    """
+
+    doubt: v1.Requirement | None = None
+    grant: Grant | None = None
+    is_repeatable: bool = False
+    adopt: Callable[[Any], Any] = lambda supplied: supplied
+
+
+@dataclass(frozen=True)
 class Effect:
     """Something that happens outside of the interpreter and is recorded once.
 
     Args:
         perform: does it, and returns a JSON value; raises `EffectFailed` for a
             failure that shall be recorded.
-        doubt: for an effect that must not be repeated: the question to ask when
-            a process died between its start and its record. An effect without
-            one is simply performed again.
+        once: for an effect that must not be repeated. One without it is simply
+            performed again when a process died before it was recorded.
         check: raises `CodeMissing` when it cannot be performed here, so that it
             is not even begun.
+        identity: what the effect is the same as, for its idempotency key; empty
+            means that its own key says so.
     """
 
     perform: Callable[[Performance], Awaitable[Any]]
-    doubt: v1.Requirement | None = None
+    once: Once | None = None
     check: Callable[[], object] = lambda: None
+    identity: str = ""
 
 
 class Context(Protocol):
@@ -82,6 +104,7 @@ class Context(Protocol):
 
         Raises:
             EffectFailed: the effect raised, now or when it was recorded.
+            LimitExceeded: the run has done as much as it may.
         """
         ...
 
@@ -134,6 +157,20 @@ class CodeMissing(BaseException):
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} is not defined here")
         self.name = name
+
+
+class LimitExceeded(Exception):
+    """Ends a run that outgrew what the service allows, whatever its steps do about failures.
+
+    Args:
+        reason: UPPER_SNAKE_CASE, for programs.
+        message: for the people who run the workflow.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 class EffectFailed(Exception):

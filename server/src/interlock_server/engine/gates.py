@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from interlock import v1
 from interlock_server import jsontext
+from interlock_server.engine.keys import Key
 
+TIMED_OUT = "Nobody answered in time."
+INTERRUPTED = "The call was interrupted, and may have happened."
 REJECTED_WITHOUT_NOTE = "The call was rejected by a person."
 
 ACCEPTED: dict[int, frozenset[str]] = {
@@ -25,12 +30,35 @@ ACCEPTED: dict[int, frozenset[str]] = {
 }
 """Which answers each kind of requirement takes."""
 
+_ASK_FOR_VALUES = (v1.REQUIREMENT_KIND_USER_INPUT, v1.REQUIREMENT_KIND_STEP_INPUT)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A decision that lets one call of one tool start, once, with exactly these arguments.
+
+    Args:
+        key: of the question that was decided.
+        digest: of the tool's name and the arguments.
+    """
+
+    key: Key
+    digest: bytes
+
 
 @dataclass(frozen=True)
 class Go:
     """The tool may run, once, with exactly these arguments."""
 
     args_json: str
+
+
+class StepEnds(Exception):
+    """A question that nobody answered in time ends its step: as skipped, or as failed."""
+
+    def __init__(self, *, is_skipped: bool) -> None:
+        super().__init__(TIMED_OUT)
+        self.is_skipped = is_skipped
 
 
 @dataclass(frozen=True)
@@ -42,9 +70,20 @@ class Answered:
     is_refusal: bool = False
 
 
+def is_answered(requirement: v1.Requirement) -> bool:
+    """Whether there is an answer that may be acted on, a person's or that of the clock."""
+    return requirement.state in (v1.REQUIREMENT_STATE_RESOLVED, v1.REQUIREMENT_STATE_EXPIRED)
+
+
 def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | Answered:
-    """What an answer to a gated call means. Only an explicit, fitting yes lets a tool run."""
+    """What an answer to a gated call means. Only an explicit, fitting yes lets a tool run.
+
+    Raises:
+        StepEnds: nobody answered in time, and that is the end of the step.
+    """
     kind = answer.WhichOneof("resolution")
+    if kind in ("skip", "fail"):  # Only the clock answers a call like this.
+        raise StepEnds(is_skipped=kind == "skip")
     assert kind in ACCEPTED[question.kind], f"{kind} was recorded for {question.kind}"
     args_json = question.tool_execution.tool_args_json
     match kind:
@@ -57,6 +96,70 @@ def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | 
         case _:
             note = answer.reject.note or REJECTED_WITHOUT_NOTE
             return Answered(error_message=note, is_refusal=True)
+
+
+def granted(question: v1.Requirement, answer: v1.RequirementResolution) -> bytes | None:
+    """The digest of what an answer lets start; `None` when it lets nothing start."""
+    execution = question.tool_execution
+    if question.kind == v1.REQUIREMENT_KIND_IN_DOUBT:
+        is_retry = answer.WhichOneof("resolution") == "retry"
+        return call_digest(execution.tool_name, execution.tool_args_json) if is_retry else None
+    if not question.HasField("tool_execution"):
+        return None
+    try:
+        decided = verdict(question, answer)
+    except StepEnds:
+        return None
+    return call_digest(execution.tool_name, decided.args_json) if isinstance(decided, Go) else None
+
+
+def call_digest(tool_name: str, args_json: str) -> bytes:
+    """Identifies a tool with exact arguments; an effect that is no tool call has neither."""
+    return hashlib.sha256(f"{tool_name}\0{args_json}".encode()).digest()
+
+
+def waits(
+    question: v1.Requirement,
+    timeout: timedelta,
+    on_timeout: v1.OnTimeout.ValueType,
+    now: datetime,
+) -> None:
+    """Says until when a question waits, and what then happens.
+
+    A yes that an author gives in advance is for a call that has not begun; one
+    that may have happened, or that failed, fails instead.
+    """
+    question.expire_time.FromDatetime(now + timeout)
+    has_begun = question.kind in (
+        v1.REQUIREMENT_KIND_IN_DOUBT,
+        v1.REQUIREMENT_KIND_ERROR_DECISION,
+    )
+    is_risky = has_begun and on_timeout == v1.ON_TIMEOUT_APPROVE
+    question.on_timeout = v1.ON_TIMEOUT_FAIL if is_risky else on_timeout
+
+
+def at_timeout(requirement: v1.Requirement) -> v1.RequirementResolution | None:
+    """The answer that a requirement counts as when nobody gave one; `None` cancels the run."""
+    answer = v1.RequirementResolution(requirement_id=requirement.requirement_id)
+    match requirement.on_timeout:
+        case v1.ON_TIMEOUT_APPROVE if requirement.kind in _ASK_FOR_VALUES:
+            answer.user_input.values_json = "{}"
+        case v1.ON_TIMEOUT_APPROVE if requirement.HasField("route_selection"):
+            proposed = requirement.route_selection.proposed_routes
+            if not proposed:
+                return None
+            answer.route_choice.routes.extend(proposed)
+        case v1.ON_TIMEOUT_APPROVE:
+            answer.confirm.note = TIMED_OUT
+        case v1.ON_TIMEOUT_REJECT:
+            answer.reject.note = TIMED_OUT
+        case v1.ON_TIMEOUT_SKIP:
+            answer.skip.SetInParent()
+        case v1.ON_TIMEOUT_FAIL:
+            answer.fail.message = TIMED_OUT
+        case _:
+            return None
+    return answer
 
 
 def outcome(external: v1.ExternalResult) -> Answered:
@@ -88,6 +191,8 @@ def refusal(question: v1.Requirement, answer: v1.RequirementResolution) -> Refus
     match answer.WhichOneof("resolution"):
         case "retry":
             leads_to, note = v1.ON_REJECT_RETRY, answer.retry.feedback
+        case "skip":  # Only the clock answers like this.
+            leads_to, note = v1.ON_REJECT_SKIP, TIMED_OUT
         case kind:
             assert kind == "reject", f"{kind} is no refusal"
             leads_to, note = answer.reject.on_reject or options.on_reject, answer.reject.note

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Context, Suspended, gather_all
+from interlock_server.engine.gates import StepEnds
+from interlock_server.engine.pauses import by_step
 from interlock_server.engine.places import TOP, Place
 from interlock_server.engine.reviews import PassedOver, Reviews, SentBack, Visit
 from interlock_server.engine.values import StepInput, StepOutput
@@ -42,14 +44,14 @@ class Executors(Protocol):
     something of the wrong type.
     """
 
-    def name(self, ref: v1.ExecutorRef) -> str:
-        """The display name of an executor."""
-        ...
-
     async def execute(
-        self, context: Context, place: Place, ref: v1.ExecutorRef, given: StepInput
+        self, context: Context, place: Place, node: v1.WorkflowNode, given: StepInput
     ) -> Execution:
-        """Runs a step's executor."""
+        """Runs a step's executor.
+
+        Raises:
+            StepEnds: nobody answered a question of it in time.
+        """
         ...
 
     async def evaluate(
@@ -130,14 +132,19 @@ class Interpreter:
     async def _visit(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
         if node.HasField("router") and visit.routes is None:
             visit = replace(visit, routes=await self._proposal(node.router, visit))
-        visit = await self.reviews.admit(node, visit)
         try:
+            visit = await self.reviews.admit(node, visit)
             output = await self._run(node, visit)
-        except StepFailure as failure:
-            if node.step.on_error != v1.ON_STEP_ERROR_PAUSE:
-                raise
+            return await self.reviews.judge(node, visit, output)
+        except StepEnds as end:
+            if end.is_skipped:
+                return self._skipped(node, visit.at, str(end))
+            failure = StepFailure("REQUIREMENT_EXPIRED", str(end))
+            if skipped := self._failed(node, visit.at, failure):
+                return skipped
             return await self._settled(node, visit, failure)
-        return await self.reviews.judge(node, visit, output)
+        except StepFailure as failure:
+            return await self._settled(node, visit, failure)
 
     async def _run(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
         given, at = visit.given, visit.at
@@ -162,6 +169,9 @@ class Interpreter:
     async def _settled(
         self, node: v1.WorkflowNode, visit: Visit, failure: StepFailure
     ) -> StepOutput:
+        """What becomes of a node that failed."""
+        if node.step.on_error != v1.ON_STEP_ERROR_PAUSE:
+            raise failure
         settled = await self.reviews.settle_failure(node, visit, failure.error)
         if isinstance(settled, StepOutput):
             return settled
@@ -294,27 +304,23 @@ class Interpreter:
             started = v1.StepStarted(executor=step.executor, attempt=number)
             self._emit(attempt, step_started=started)
             try:
-                execution = await self._execute(step.executor, given, attempt)
+                execution = await self._execute(node, given, attempt)
             except StepFailure as failure:
                 if number < attempts:
                     failed = v1.StepFailed(error=failure.error, will_retry=True)
                     self._emit(attempt, step_failed=failed)
                     continue
-                return self._failed(node, attempt, failure)
+                if skipped := self._failed(node, attempt, failure):
+                    return skipped
+                raise
             return self._completed(step, attempt, execution)
         raise AssertionError("a step has at least one attempt")
 
-    async def _execute(self, ref: v1.ExecutorRef, given: StepInput, at: Place) -> Execution:
+    async def _execute(self, node: v1.WorkflowNode, given: StepInput, at: Place) -> Execution:
         try:
-            return await self.executors.execute(self.context, at, ref, given)
+            return await self.executors.execute(self.context, at, node, given)
         except Suspended as suspended:
-            paused = v1.StepRequirement(
-                step=at.ref,
-                executor=ref,
-                executor_name=self.executors.name(ref),
-                executor_run_id=at.key,
-                executor_requirements=suspended.requirements,
-            )
+            [paused] = by_step(suspended.requirements)
             pause = at.part(suspended.requirements[0].requirement_id)
             self._emit(pause, step_executor_paused=v1.StepExecutorPaused(step_requirement=paused))
             raise
@@ -328,7 +334,8 @@ class Interpreter:
         self._emit(at, step_completed=v1.StepCompleted(result=result))
         return execution.output
 
-    def _failed(self, node: v1.WorkflowNode, at: Place, failure: StepFailure) -> StepOutput:
+    def _failed(self, node: v1.WorkflowNode, at: Place, failure: StepFailure) -> StepOutput | None:
+        """Says that a step failed; gives its output where failures are passed over."""
         if node.step.on_error == v1.ON_STEP_ERROR_SKIP:
             self._emit(at, step_failed=v1.StepFailed(error=failure.error))
             return self._skipped(node, at, failure.error.message, failure.error)
@@ -336,10 +343,10 @@ class Interpreter:
             step=at.ref,
             outcome=v1.STEP_OUTCOME_FAILED,
             error=failure.error,
-            executor=node.step.executor,
+            executor=node.step.executor if node.HasField("step") else None,
         )
         self._emit(at, step_failed=v1.StepFailed(error=failure.error, result=result))
-        raise failure
+        return None
 
     def _skipped(
         self, node: v1.WorkflowNode, at: Place, reason: str, error: v1.RunError | None = None

@@ -17,7 +17,7 @@ from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Cancelled, Context, Suspended
 from interlock_server.engine.fields import with_defaults
-from interlock_server.engine.gates import options_of, refusal
+from interlock_server.engine.gates import StepEnds, options_of, refusal, waits
 from interlock_server.engine.pauses import by_step
 from interlock_server.engine.places import Place
 from interlock_server.engine.values import StepInput, StepOutput
@@ -189,9 +189,12 @@ class Reviews:
         question.step_gate.selected_routes.extend(visit.routes or ())
         answer = await self._ask(node, visit.at, "confirm", question)
         is_yes = answer.HasField("confirm")
-        if not is_yes and refusal(question, answer).leads_to != v1.ON_REJECT_ELSE:
+        takes_else = answer.HasField("reject") and (
+            refusal(question, answer).leads_to == v1.ON_REJECT_ELSE
+        )
+        if not (is_yes or takes_else):
             raise self._refused(visit, visit.at.part("confirm"), question, answer)
-        if not is_yes:
+        if takes_else:
             self._emit_rejected(visit.at.part("confirm"), question, answer)
         return replace(visit, is_confirmed=True, branch=is_yes)
 
@@ -236,6 +239,10 @@ class Reviews:
         question.attempt = at.visited
         # Each question of a node waits for itself; nothing else has to be answered with it.
         question.executor_run_id = here.key
+        review = node.human_review
+        if review.HasField("timeout"):
+            now = self.context.now()
+            waits(question, review.timeout.ToTimedelta(), review.on_timeout, now)
         try:
             return await self.context.ask(here.key, question)
         except Suspended as suspended:
@@ -252,6 +259,8 @@ class Reviews:
         previous: StepOutput | None = None,
     ) -> BaseException:
         """Says that a person refuses, and gives how the engine is told."""
+        if answer.HasField("fail"):  # Only the clock answers like this.
+            return StepEnds(is_skipped=False)
         self._emit_rejected(at, question, answer)
         refused = refusal(question, answer)
         match refused.leads_to:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,10 +34,11 @@ from interlock_server.engine.context import (
     Context,
     Effect,
     EffectFailed,
+    Once,
     Performance,
     gather_all,
 )
-from interlock_server.engine.gates import Answered, Go, verdict
+from interlock_server.engine.gates import Answered, Go, Grant, call_digest, verdict, waits
 from interlock_server.engine.interpreter import StepFailure
 from interlock_server.engine.keys import Key
 from interlock_server.engine.places import Place
@@ -66,12 +68,30 @@ class Checked:
         error: why the call cannot be made, for the model to read.
         gate: the kind of requirement it waits for; 0 means that it is free.
         stop: whether its result ends the conversation.
+        on_interrupt: what happens when a process dies during the call; 0 is
+            what the service does by default.
+        timeout: seconds that each of its questions waits; 0 means for ever.
+        on_timeout: what happens after that.
     """
 
     args_json: str = ""
     error: str = ""
     gate: int = 0
     stop: bool = False
+    on_interrupt: int = 0
+    timeout: float = 0.0
+    on_timeout: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is asked when it is in doubt that the call happened."""
+        default = v1.ON_INTERRUPT_ASK if self.gate else v1.ON_INTERRUPT_RETRY
+        return (self.on_interrupt or default) == v1.ON_INTERRUPT_ASK
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the call is simply made again then."""
+        return not self.asks and self.on_interrupt != v1.ON_INTERRUPT_FAIL
 
 
 @dataclass
@@ -80,7 +100,7 @@ class Invocation:
 
     key: Key
     call: ToolCall
-    gate: v1.RequirementKind.ValueType
+    checked: Checked
     execution: v1.ToolExecution
     inside: list[v1.ToolExecution] = field(default_factory=list)
     is_refused: bool = False
@@ -219,9 +239,14 @@ class Conversation:
         tool = self.speaker.tools.get(call.tool_name)
         try:
             if tool is not None:
-                gate = int(tool.kind) if tool.tool.is_gated else 0
-                args_json = tool.parse(call.args_json)
-                return Checked(args_json, gate=gate, stop=tool.tool.stop_after_tool_call)
+                return Checked(
+                    tool.parse(call.args_json),
+                    gate=int(tool.kind) if tool.tool.is_gated else 0,
+                    stop=tool.tool.stop_after_tool_call,
+                    on_interrupt=int(tool.on_interrupt),
+                    timeout=tool.timeout,
+                    on_timeout=int(tool.on_timeout),
+                )
             if call.tool_name == DELEGATE and self.speaker.members:
                 return Checked(self._parsed_delegation(call.args_json))
         except BadArguments as error:
@@ -257,7 +282,7 @@ class Conversation:
         )
         if checked.error:
             execution.error_message = checked.error
-        return Invocation(key, call, v1.RequirementKind.ValueType(checked.gate), execution)
+        return Invocation(key, call, checked, execution)
 
     async def _answer_calls(self, invocations: Sequence[Invocation]) -> None:
         """Gives every call its outcome.
@@ -265,15 +290,19 @@ class Conversation:
         Calls without a gate run at once. Gated ones run in call order when each
         of them has been decided; until then nothing gated has happened.
         """
-        gated = [one for one in invocations if one.gate]
-        free = [one for one in invocations if not one.gate and not one.is_answered]
+        gated = [one for one in invocations if one.checked.gate]
+        free = [one for one in invocations if not one.checked.gate and not one.is_answered]
         questions = [self._question(one) for one in gated]
         await gather_all(
             *(self._call(one) for one in free),
             *(self._ask(one, question) for one, question in zip(gated, questions, strict=True)),
         )
-        for one, question in zip(gated, questions, strict=True):
-            await self._settle(one, question)
+        decided = [
+            verdict(question, await self._ask(one, question))
+            for one, question in zip(gated, questions, strict=True)
+        ]
+        for one, meant in zip(gated, decided, strict=True):
+            await self._settle(one, meant)
         for one in invocations:
             self.executions.extend((one.execution, *one.inside))
 
@@ -284,14 +313,14 @@ class Conversation:
             await self._perform(one)
 
     def _question(self, one: Invocation) -> v1.Requirement:
-        question = self._about(one, one.gate)
+        question = self._about(one, v1.RequirementKind.ValueType(one.checked.gate))
         tool = self.speaker.tools.get(one.call.tool_name)
-        if tool and one.gate == v1.REQUIREMENT_KIND_USER_INPUT:
+        if tool and question.kind == v1.REQUIREMENT_KIND_USER_INPUT:
             question.user_input_schema.extend(tool.fields(one.execution.tool_args_json))
         return question
 
     def _about(self, one: Invocation, kind: v1.RequirementKind.ValueType) -> v1.Requirement:
-        return v1.Requirement(
+        question = v1.Requirement(
             step=self.scene.place.ref,
             executor=self.scene.executor,
             executor_name=self.scene.executor_name,
@@ -301,13 +330,18 @@ class Conversation:
             tool_execution=one.execution,
             attempt=self.scene.place.tried,
         )
+        if one.checked.timeout:
+            timeout = timedelta(seconds=one.checked.timeout)
+            on_timeout = v1.OnTimeout.ValueType(one.checked.on_timeout)
+            waits(question, timeout, on_timeout, self.scene.context.now())
+        return question
 
     async def _ask(self, one: Invocation, question: v1.Requirement) -> v1.RequirementResolution:
         return await self.scene.context.ask(one.key.part("gate"), question)
 
-    async def _settle(self, one: Invocation, question: v1.Requirement) -> None:
+    async def _settle(self, one: Invocation, meant: Go | Answered) -> None:
         """Does with a gated call what was decided."""
-        match verdict(question, await self._ask(one, question)):
+        match meant:
             case Go(args_json):
                 one.execution.tool_args_json = args_json
                 await self._perform(one)
@@ -323,15 +357,24 @@ class Conversation:
         async def perform(performance: Performance) -> Any:
             return await self._tool(one).perform(args_json, performance)
 
-        doubt = self._about(one, v1.REQUIREMENT_KIND_IN_DOUBT) if one.gate else None
         self._emit(one, tool_call_started=v1.ToolCallStarted(tool_execution=one.execution))
         try:
-            effect = Effect(perform, doubt, check=lambda: self._tool(one))
+            effect = Effect(perform, self._once(one), check=lambda: self._tool(one))
             result = await self.scene.context.call(one.key, effect)
             one.execution.result_json = jsontext.dumps(result)
         except EffectFailed as failure:
             one.execution.error_message = jsontext.clean(failure.message) or failure.reason
         self._emit(one, tool_call_completed=v1.ToolCallCompleted(tool_execution=one.execution))
+
+    def _once(self, one: Invocation) -> Once | None:
+        """What protects a call: the decision it needs, and what happens when it is in doubt."""
+        execution = one.execution
+        if one.checked.may_repeat and not one.checked.gate:
+            return None
+        doubt = self._about(one, v1.REQUIREMENT_KIND_IN_DOUBT) if one.checked.asks else None
+        digest = call_digest(execution.tool_name, execution.tool_args_json)
+        grant = Grant(one.key.part("gate"), digest) if one.checked.gate else None
+        return Once(doubt, grant, is_repeatable=one.checked.may_repeat)
 
     def _tool(self, one: Invocation) -> LoadedTool:
         try:

@@ -32,15 +32,20 @@ async def call_function(
     """Calls a function and gives its result; a plain one runs in a thread.
 
     Args:
-        run: handed over where the function has a parameter `run_context` or
-            `session_state`.
+        run: handed over where the function has a parameter `run_context`,
+            `session_state` or `idempotency_key`.
         reason: the reason of the failure when it raises.
         offered: more that it may ask for by name.
 
     Raises:
         EffectFailed: it raised.
     """
-    injected = {"run_context": run, "session_state": run.session_state, **offered}
+    injected = {
+        "run_context": run,
+        "session_state": run.session_state,
+        "idempotency_key": run.idempotency_key,
+        **offered,
+    }
     wanted = {name: injected[name] for name in asked_for(function, injected)}
     try:
         if _is_async(function):

@@ -8,7 +8,15 @@ from typing import Any
 
 from interlock import v1
 from interlock_server.authoring.compile import Catalog, Problem
-from interlock_server.engine.context import CodeMissing, Context, Effect, EffectFailed, Performance
+from interlock_server.engine.context import (
+    CodeMissing,
+    Context,
+    Effect,
+    EffectFailed,
+    Once,
+    Performance,
+)
+from interlock_server.engine.gates import INTERRUPTED, waits
 from interlock_server.engine.interpreter import Execution, StepFailure
 from interlock_server.engine.places import Place
 from interlock_server.engine.values import StepInput, StepOutput
@@ -44,16 +52,19 @@ class Registry:
         for node in nodes:
             names, inside = _named_in(node)
             for name in names:
-                if name not in self.speakers and name not in self.functions:
-                    return name
+                if missing := self.missing_name(name):
+                    return missing
             if missing := self.missing(inside):
                 return missing
         return ""
 
     def missing_for(self, requirement: v1.Requirement, answer: v1.RequirementResolution) -> str:
         """The first name that acting on an answer needs and this code does not have, or nothing."""
-        if not requirement.HasField("tool_execution"):
+        if not requirement.executor.executor_id:
             return ""
+        missing = self.missing_name(requirement.executor.executor_id)
+        if missing or requirement.executor.type == v1.EXECUTOR_TYPE_FUNCTION:
+            return missing
         speaker = self.speakers[requirement.executor.executor_id]
         for name in requirement.member_path:
             if name not in speaker.members:
@@ -62,6 +73,17 @@ class Registry:
         tool_name = requirement.tool_execution.tool_name
         is_call = answer.WhichOneof("resolution") in ("confirm", "user_input", "retry")
         return f"{speaker.name}.{tool_name}" if is_call and tool_name not in speaker.tools else ""
+
+    def missing_tool(self, agent_name: str, tool_name: str) -> str:
+        """The name of an agent or its tool when this code does not have it, or nothing."""
+        if agent_name not in self.speakers:
+            return agent_name
+        has_tool = tool_name in self.speakers[agent_name].tools
+        return "" if has_tool else f"{agent_name}.{tool_name}"
+
+    def missing_name(self, name: str) -> str:
+        """The name itself when this code does not have it, or nothing."""
+        return "" if name in self.speakers or name in self.functions else name
 
     def listed(self) -> list[v1.Executor]:
         """All executors, by type and name."""
@@ -81,12 +103,6 @@ class Registry:
 
     # For the interpreter.
 
-    def name(self, ref: v1.ExecutorRef) -> str:
-        """The display name of an executor."""
-        if ref.type == v1.EXECUTOR_TYPE_FUNCTION:
-            return getattr(self._function(ref.executor_id), "__name__", ref.executor_id)
-        return self._speaker(ref.executor_id).name
-
     def _speaker(self, name: str) -> Speaker:
         if name not in self.speakers:
             raise CodeMissing(name)
@@ -98,11 +114,12 @@ class Registry:
         return self.functions[name]
 
     async def execute(
-        self, context: Context, place: Place, ref: v1.ExecutorRef, given: StepInput
+        self, context: Context, place: Place, node: v1.WorkflowNode, given: StepInput
     ) -> Execution:
         """Runs a step's executor."""
+        ref = node.step.executor
         if ref.type == v1.EXECUTOR_TYPE_FUNCTION:
-            return await self._execute_function(context, place, ref.executor_id, given)
+            return await self._execute_function(context, place, node, given)
         speaker = self._speaker(ref.executor_id)
         scene = Scene(context, place, ref, speaker.name)
         conversation = Conversation(scene, speaker, place.key)
@@ -110,15 +127,43 @@ class Registry:
         return Execution(StepOutput(content=content), conversation.executions, scene.usage)
 
     async def _execute_function(
-        self, context: Context, place: Place, name: str, given: StepInput
+        self, context: Context, place: Place, node: v1.WorkflowNode, given: StepInput
     ) -> Execution:
-        record = await self._call(context, place, "function", name, given, _as_output)
+        name = node.step.executor.executor_id
+        once = self._once(context, place, node)
+        record = await self._call(context, place, "function", name, given, _as_output, once=once)
         output = StepOutput(**record)
         if not output.success:
             raise StepFailure(
                 "STEP_UNSUCCESSFUL", output.error or f"{place.name!r} gave success=False"
             )
         return Execution(output)
+
+    def _once(self, context: Context, place: Place, node: v1.WorkflowNode) -> Once | None:
+        """What protects a function from being repeated, where its step says that it must not be."""
+        match node.step.on_interrupt:
+            case v1.ON_INTERRUPT_ASK:
+                return Once(doubt=self._doubt(context, place, node), adopt=_as_output)
+            case v1.ON_INTERRUPT_FAIL:
+                return Once()
+            case _:
+                return None
+
+    def _doubt(self, context: Context, place: Place, node: v1.WorkflowNode) -> v1.Requirement:
+        ref = node.step.executor
+        question = v1.Requirement(
+            step=place.ref,
+            executor=ref,
+            executor_name=getattr(self._function(ref.executor_id), "__name__", ref.executor_id),
+            executor_run_id=place.key,
+            kind=v1.REQUIREMENT_KIND_IN_DOUBT,
+            step_failure=v1.StepFailure(reason="INTERRUPTED", message=INTERRUPTED),
+            attempt=place.tried,
+        )
+        review = node.human_review
+        if review.HasField("timeout"):
+            waits(question, review.timeout.ToTimedelta(), review.on_timeout, context.now())
+        return question
 
     async def evaluate(
         self, context: Context, place: Place, function: str, given: StepInput
@@ -181,6 +226,7 @@ class Registry:
         name: str,
         given: Any,
         convert: Callable[[Any], Any],
+        once: Once | None = None,
         **offered: Any,
     ) -> Any:
         """Calls a function as an effect; its converted result is what is recorded."""
@@ -193,7 +239,10 @@ class Registry:
             return convert(result)
 
         try:
-            return await context.call(place.key.part(role), Effect(perform))
+            # A step that is tried again calls its function again, and it is still the same call.
+            identity = f"{place.ref.step_id}:{role}" if place.tried else ""
+            effect = Effect(perform, once, lambda: self._function(name), identity)
+            return await context.call(place.key.part(role), effect)
         except EffectFailed as failure:
             raise StepFailure(
                 failure.reason, failure.message, step_name=place.name, function=name

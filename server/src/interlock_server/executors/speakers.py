@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from interlock import v1
@@ -147,11 +148,16 @@ def _delegation(members: Mapping[str, Speaker]) -> ToolSpec:
 
 
 def _listed(tool: LoadedTool) -> v1.Tool:
-    return v1.Tool(
+    listed = v1.Tool(
         name=tool.name,
         description=tool.description,
         requires_confirmation=tool.tool.requires_confirmation,
         user_input_fields=sorted(tool.user_fields),
         external_execution=tool.tool.external_execution,
         parameters_schema_json=jsontext.dumps(tool.schema.parameters_schema),
+        on_timeout=tool.on_timeout,
+        on_interrupt=tool.on_interrupt,
     )
+    if tool.timeout:
+        listed.timeout.FromTimedelta(timedelta(seconds=tool.timeout))
+    return listed

@@ -11,6 +11,7 @@ from typing import Any
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.authoring.conversation import ToolSpec
+from interlock_server.authoring.reviews import ON_INTERRUPT, ON_TIMEOUT, seconds_of
 from interlock_server.authoring.tools import Tool
 from interlock_server.engine.context import EffectFailed, Performance
 from interlock_server.errors import FieldViolation
@@ -78,6 +79,23 @@ class LoadedTool:
         if self.tool.requires_user_input:
             return v1.REQUIREMENT_KIND_USER_INPUT
         return v1.REQUIREMENT_KIND_CONFIRMATION
+
+    @property
+    def on_interrupt(self) -> v1.OnInterrupt.ValueType:
+        """What its author says about calls during which a process dies."""
+        return ON_INTERRUPT.get(self.tool.on_interrupt or "", v1.ON_INTERRUPT_UNSPECIFIED)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a question about a call waits; 0 means for ever."""
+        return seconds_of(self.tool.timeout)
+
+    @property
+    def on_timeout(self) -> v1.OnTimeout.ValueType:
+        """What happens after that."""
+        if self.tool.timeout is None:
+            return v1.ON_TIMEOUT_UNSPECIFIED
+        return ON_TIMEOUT[self.tool.on_timeout or "cancel"]
 
     def parse(self, args_json: str) -> str:
         """Checks what the model wrote, but for what a person will fill in, and tidies it.

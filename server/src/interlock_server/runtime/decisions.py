@@ -16,6 +16,7 @@ from interlock_server.errors import (
     InvalidField,
     RequirementAlreadyResolved,
     RequirementCancelled,
+    RequirementExpired,
     ResolutionMismatch,
 )
 
@@ -102,6 +103,7 @@ def is_settled(
 
     Raises:
         RequirementAlreadyResolved: another decision stands.
+        RequirementExpired: time ran out before.
         RequirementCancelled: the requirement ended with its run.
         EtagMismatch: it has changed since the caller read it.
     """
@@ -113,6 +115,12 @@ def is_settled(
             kind_of(requirement.resolution),
             requirement.resolved_by,
             requirement.resolve_time.ToJsonString(),
+        )
+    if requirement.state == v1.REQUIREMENT_STATE_EXPIRED:
+        raise RequirementExpired(
+            requirement.requirement_id,
+            v1.OnTimeout.Name(requirement.on_timeout).removeprefix("ON_TIMEOUT_"),
+            requirement.expire_time.ToJsonString(),
         )
     if requirement.state == v1.REQUIREMENT_STATE_CANCELLED:
         raise RequirementCancelled(requirement.requirement_id)

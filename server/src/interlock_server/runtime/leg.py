@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
 from interlock import v1
 from interlock_server import jsontext
-from interlock_server.engine.context import Cancelled, CodeMissing, Suspended
+from interlock_server.engine.context import Cancelled, CodeMissing, LimitExceeded, Suspended
 from interlock_server.engine.interpreter import Executors, Interpreter, StepFailure
 from interlock_server.engine.pauses import by_step, pause_kind
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
-from interlock_server.runtime.recorder import HandOver, Recorder
+from interlock_server.runtime.recorder import HandOver, Recorder, check_event
 from interlock_server.runtime.world import World, timestamp
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_get
 from interlock_server.store.journal import memory_load
 from interlock_server.store.notify import Announcer
-from interlock_server.store.records import Change, Lease, Memory, NewEvent, Progress
+from interlock_server.store.records import (
+    Change,
+    Lease,
+    Memory,
+    NewEvent,
+    Owner,
+    Progress,
+)
 from interlock_server.store.runs import (
     run_commit,
-    run_end_cancelled,
+    run_committed,
+    run_end,
     run_lock,
     run_release,
     run_reopen,
-    run_request_cancel,
+    runs_renew,
 )
 
+T = TypeVar("T")
+_RETRY_SECONDS_MAX = 1.0
 _log = structlog.get_logger()
 
 
 class LeaseLost(BaseException):
     """Another process owns the run now; this one must not write it any more."""
+
+
+class TimedOut(BaseException):
+    """The run has taken longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ class Setting:
     hub: Hub
     announcer: Announcer
     world: World
+    owner: Owner
     commit_delay: float
     definitions: dict[bytes, v1.Workflow] = field(default_factory=dict)
 
@@ -58,14 +75,20 @@ class Leg:
     def __init__(self, setting: Setting, lease: Lease, memory: Memory | None = None) -> None:
         """Takes a claimed run; `memory` is what is stored of it, where that is known already."""
         self.lease = lease
+        self.expires: datetime | None = None
         self._setting = setting
         self._memory = memory
         self._recorder: Recorder | None = None
         self._stop: BaseException | None = None
+        self._commits = 0
 
     def cancel(self) -> None:
         """Ends the run as cancelled, before its next effect."""
         self._interrupt(Cancelled())
+
+    def time_out(self) -> None:
+        """Ends the run as failed, before its next effect: its time is over."""
+        self._interrupt(TimedOut())
 
     def hand_over(self) -> None:
         """Gives the run back before its next effect, for another process to go on."""
@@ -74,6 +97,10 @@ class Leg:
     def lose(self) -> None:
         """The lease is lost: stops before the next effect and writes nothing."""
         self._interrupt(LeaseLost())
+
+    def renewed(self, until: datetime) -> None:
+        """The lease holds longer."""
+        self.lease = replace(self.lease, until=until)
 
     def _interrupt(self, stop: BaseException) -> None:
         self._stop = stop
@@ -108,12 +135,12 @@ class Leg:
 
     async def _once(self) -> bool:
         """One pass over the journal; `False` when there is reason for another at once."""
-        memory = self._memory or await memory_load(self._setting.database, self.lease.run_id)
-        self._memory = None
+        memory, self._memory = self._memory, None
+        if memory is None:
+            memory = await self._reaching(self._recall)
         if memory.row.epoch != self.lease.epoch:
             raise LeaseLost
-        if memory.row.cancel_requested:
-            self._stop = Cancelled()
+        self._take_orders(memory.row.run, cancels=memory.row.cancel_requested)
         recorder = Recorder(
             memory, self._save, self._setting.hub, self._setting.world, self._setting.commit_delay
         )
@@ -123,14 +150,29 @@ class Leg:
             return await self._pass(recorder, memory)
         except StoreUnavailable:
             raise
+        except LimitExceeded as limit:
+            error = v1.RunError(reason=limit.reason, message=limit.message)
+            return await self._end(await recorder.close(), memory, v1.Run(error=error))
         except Exception as bug:  # noqa: BLE001 - else the run would fail like this for ever
             # What is not stored yet may be what cannot be stored, so it is left out.
             return await self._end(Progress(), memory, v1.Run(error=self._internal(bug)))
 
+    async def _recall(self) -> Memory:
+        return await memory_load(self._setting.database, self.lease.run_id)
+
+    def _take_orders(self, run: v1.Run, *, cancels: bool) -> None:
+        """What was asked of the run while nobody held it."""
+        if run.HasField("expire_time"):
+            self.expires = run.expire_time.ToDatetime(self._now().tzinfo)
+            if self.expires <= self._now():
+                self._stop = TimedOut()
+        if cancels:
+            self._stop = Cancelled()
+
     async def _pass(self, recorder: Recorder, memory: Memory) -> bool:
         interpreter = Interpreter(recorder, self._setting.executors)
         try:
-            if isinstance(self._stop, Cancelled):
+            if self._stop is not None:
                 raise self._stop
             workflow = await self._definition(memory)
             run_input = memory.row.run.input_json
@@ -145,6 +187,8 @@ class Leg:
         except CodeMissing:
             await recorder.flush()
             raise
+        except TimedOut:
+            ended = v1.Run(usage=interpreter.usage, error=RUN_TIMED_OUT)
         except StepFailure as failure:
             ended = v1.Run(usage=interpreter.usage, error=failure.error)
         else:
@@ -154,7 +198,7 @@ class Leg:
     async def _definition(self, memory: Memory) -> v1.Workflow:
         digest = memory.row.digest
         if digest not in self._setting.definitions:
-            stored = await definition_get(self._setting.database, digest)
+            stored = await self._reaching(lambda: definition_get(self._setting.database, digest))
             assert stored is not None, "a run's definition is kept with it"
             self._setting.definitions[digest] = stored
         return self._setting.definitions[digest]
@@ -162,24 +206,26 @@ class Leg:
     # Where a pass leaves the run.
 
     async def _pause(self, recorder: Recorder, suspended: Suspended) -> bool:
-        progress = await recorder.close()
         waiting = [
             one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
         ]
         steps = by_step(waiting)
         kind = pause_kind(steps)
-        paused = v1.WorkflowPaused(pause_kind=kind, step_requirements=steps)
-        events = (*progress.events, self._event(workflow_paused=paused))
+        paused = self._event(
+            workflow_paused=v1.WorkflowPaused(pause_kind=kind, step_requirements=steps)
+        )
+        check_event(paused.event)
+        progress = await recorder.close()
+        events = (*progress.events, paused)
         change = Change(v1.RUN_STATE_PAUSED, kind, waiting=recorder.open_count)
-        if waiting and await self._close(_with_events(progress, events), change):
+        if waiting and await self._close(replace(progress, events=events), change):
             return True
         return await self._look_again(progress)
 
     async def _look_again(self, progress: Progress) -> bool:
         """A decision or a cancel came in while the run was about to pause: go on with it."""
-        if await self._close(progress, Change()) is None:
-            raise LeaseLost
-        if not await run_reopen(self._setting.database, self.lease):
+        await self._close_or_lose(progress, Change())
+        if not await self._reaching(lambda: run_reopen(self._setting.database, self.lease)):
             raise LeaseLost
         return False
 
@@ -195,29 +241,29 @@ class Leg:
             completed = v1.WorkflowCompleted(output_json=ended.output_json, usage=ended.usage)
             last = self._event(workflow_completed=completed)
         events = (*progress.events, last)
-        change = Change(state=state, body=ended)
-        if await self._close(_with_events(progress, events), change) is None:
-            raise LeaseLost
+        await self._close_or_lose(replace(progress, events=events), Change(state=state, body=ended))
         return True
 
     async def _end_cancelled(self, progress: Progress, reason: str, by: str) -> bool:
         """Ends the run as cancelled: as its row says, or by a decision of the run itself."""
-        database = self._setting.database
-        if await self._close(progress, Change()) is None:
-            raise LeaseLost
-        async with database.transaction() as connection:
+        await self._close_or_lose(progress, Change())
+        await self._reaching(lambda: self._store_cancelled(reason, by))
+        return True
+
+    async def _store_cancelled(self, reason: str, by: str) -> None:
+        async with self._setting.database.transaction() as connection:
             row = await run_lock(connection, self.lease.run_id)
             if row is None or row.epoch != self.lease.epoch:
                 raise LeaseLost
-            if not row.cancel_requested:
-                await run_request_cancel(connection, self.lease.run_id, reason, by)
+            if row.run.state == v1.RUN_STATE_CANCELLED:
+                return  # It is stored; only the reply was lost.
             cancelled = v1.WorkflowCancelled(
                 reason=row.cancel_reason if row.cancel_requested else reason,
                 cancelled_by=row.cancelled_by if row.cancel_requested else by,
             )
-            event = self._event(workflow_cancelled=cancelled).event
-            await run_end_cancelled(connection, self.lease.run_id, [event], self._now())
-        return True
+            last = self._event(workflow_cancelled=cancelled).event
+            change = Change(v1.RUN_STATE_CANCELLED)
+            await run_end(connection, self.lease.run_id, change, last, self._now())
 
     def _internal(self, bug: Exception) -> v1.RunError:
         error_id = self._setting.world.new_id()
@@ -230,8 +276,15 @@ class Leg:
     async def _save(self, progress: Progress) -> int:
         committed = await self._commit(progress, Change())
         if committed is None:
+            await self._explain_refusal(progress)
             raise LeaseLost
+        await self._hold()
         return committed
+
+    async def _explain_refusal(self, progress: Progress) -> None:
+        """Tells a lost lease from a start that no decision allows, which must never happen."""
+        if progress.spent and await self._is_ours():
+            raise AssertionError("an effect was about to start without a decision that allows it")
 
     async def _close(self, progress: Progress, change: Change) -> int | None:
         """The last commit of a pass."""
@@ -240,18 +293,74 @@ class Leg:
             self._recorder.committed(committed, len(progress.events))
         return committed
 
+    async def _close_or_lose(self, progress: Progress, change: Change) -> None:
+        if await self._close(progress, change) is None:
+            raise LeaseLost
+
     async def _commit(self, progress: Progress, change: Change) -> int | None:
         """Commits, and gives the newest sequence, or `None` when the store did not take it."""
-        committed = await run_commit(
-            self._setting.database, self.lease, progress, change, self._now()
-        )
+        number, is_sent = self._commits + 1, False
+
+        async def commit() -> tuple[int, bool] | None:
+            nonlocal is_sent
+            if is_sent and (stored := await run_committed(database, self.lease, number)):
+                return stored  # It was stored the first time; only the reply was lost.
+            is_sent = True
+            return await run_commit(database, self.lease, progress, change, self._now(), number)
+
+        database = self._setting.database
+        committed = await self._reaching(commit)
         if committed is None:
             return None
+        self._commits = number
         sequence, cancel_requested = committed
         if cancel_requested:
             self.cancel()
         self._moved(change.state)
         return sequence
+
+    async def _reaching(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Does something with the database, as often as it takes to reach it.
+
+        What this leg knows is worth the wait: nobody else knows how its effects
+        ended, and as long as nobody takes the run over, it can still be stored.
+
+        Raises:
+            StoreUnavailable: the process shuts down, or the lease is lost.
+        """
+        pause = 0.05
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable:
+                if isinstance(self._stop, HandOver | LeaseLost):
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RETRY_SECONDS_MAX)
+
+    async def _hold(self) -> None:
+        """Makes sure, by our own clock, that nobody can have taken the run over.
+
+        A process that was frozen after a commit finds out here, before it does
+        anything: the commit itself could not tell it.
+
+        Raises:
+            LeaseLost: somebody has.
+        """
+        while self._now() >= self.lease.until:
+            if not await self._is_ours():
+                raise LeaseLost
+
+    async def _is_ours(self) -> bool:
+        """Renews the lease at once; `False` when it is lost."""
+        owner, now = self._setting.owner, self._now()
+        renewed = await self._reaching(
+            lambda: runs_renew(self._setting.database, owner, [self.lease.run_id], now)
+        )
+        epoch, _ = renewed.get(self.lease.run_id, (0, False))
+        if epoch == self.lease.epoch:
+            self.renewed(now + owner.lease)
+        return epoch == self.lease.epoch
 
     def _moved(self, state: v1.RunState.ValueType | None = None) -> None:
         self._setting.hub.moved(self.lease.run_id, state)
@@ -269,11 +378,7 @@ class Leg:
         return self._setting.world.now()
 
 
-def _with_events(progress: Progress, events: tuple[NewEvent, ...]) -> Progress:
-    return Progress(
-        events,
-        progress.entries,
-        progress.questions,
-        progress.session_changes,
-        progress.session_removals,
-    )
+RUN_TIMED_OUT = v1.RunError(
+    reason="RUN_TIMED_OUT", message="the run did not end within the time that it was given"
+)
+"""How a run ends whose time is over."""

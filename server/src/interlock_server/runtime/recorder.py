@@ -18,15 +18,24 @@ from interlock_server import jsontext, limits
 from interlock_server.engine.context import (
     Effect,
     EffectFailed,
+    LimitExceeded,
+    Once,
     Performance,
     RunContext,
     Suspended,
 )
-from interlock_server.engine.gates import outcome
+from interlock_server.engine.gates import (
+    INTERRUPTED,
+    Grant,
+    StepEnds,
+    call_digest,
+    is_answered,
+    outcome,
+)
 from interlock_server.engine.keys import Key
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.world import World, timestamp
-from interlock_server.store.records import Entry, Memory, NewEvent, Progress, Question
+from interlock_server.store.records import Entry, Memory, NewEvent, Progress, Question, Spent
 
 Save = Callable[[Progress], Awaitable[int]]
 """Commits progress and gives the newest sequence."""
@@ -67,7 +76,7 @@ class Recorder:
         self._events: list[NewEvent] = []
         self._entries: list[Entry] = []
         self._questions: list[Question] = []
-        self._changed: set[str] = set()
+        self._spent: list[Spent] = []
         # Live text that waits for a commit: after how many of its events it comes.
         self._live: list[tuple[int, v1.RunEvent]] = []
         self._live_taken: list[tuple[int, v1.RunEvent]] = []
@@ -81,11 +90,12 @@ class Recorder:
         """The recorded result of `key`; else performs the effect and records it."""
         if (value := self._values.get(key)) is not None:
             return _replayed(_read(value))
-        if effect.doubt is None:
+        self._check_room()
+        if effect.once is None:
             self._check_stop()
             record = await self._perform(key, effect)
         else:
-            record = await self._perform_once(key, effect.doubt, effect)
+            record = await self._perform_once(key, effect.once, effect)
         self._record(key, jsontext.dumps(record, bounded=False))
         self._apply_changes(record)
         return _replayed(record)
@@ -109,6 +119,7 @@ class Recorder:
         self._event_keys.add(name)
         event.run_id = self._run.run_id
         event.event_time.CopyFrom(timestamp(self._world.now()))
+        check_event(event)
         self._events.append(NewEvent(event, name))
         self._schedule()
 
@@ -176,7 +187,7 @@ class Recorder:
             started_by=self._run.started_by,
             labels=dict(self._run.labels),
             session_state=state,
-            idempotency_key=f"{self._run.run_id}/{key}",
+            idempotency_key=f"{self._run.run_id}/{effect.identity or key}",
         )
         is_watched = self._hub.is_watched(self._run.run_id)
         before = dict(self._state)
@@ -193,47 +204,48 @@ class Recorder:
                 **_changes_or_nothing(before, state),
             }
 
-    async def _perform_once(
-        self, key: Key, doubt: v1.Requirement, effect: Effect
-    ) -> dict[str, Any]:
-        """Performs an effect that must not be repeated: its start is stored before it happens.
+    async def _perform_once(self, key: Key, once: Once, effect: Effect) -> dict[str, Any]:
+        """Performs an effect whose start is stored before it happens.
 
         A start without a record means that a process died in between, and nobody
-        can know how far the effect came: a person decides.
+        can know how far the effect came: a person decides, or its author did.
         """
-        number = 1
-        while key.attempt(number) in self._values:
-            answer = await self.ask(key.attempt(number).part("doubt"), doubt)
-            match answer.WhichOneof("resolution"):
-                case "retry":
-                    number += 1
-                case "external_result":
-                    supplied = outcome(answer.external_result)
-                    if supplied.error_message:
-                        return {"error": ["TOOL_FAILED", supplied.error_message]}
-                    return {"value": _read(supplied.result_json)}
-                case _:
-                    note = answer.fail.message or answer.reject.note
-                    text = note or "The call was interrupted, and may have happened."
-                    return {"error": ["INTERRUPTED", text]}
+        number, grant = 1, once.grant
+        while key.attempt(number) in self._values and not once.is_repeatable:
+            if once.doubt is None:
+                return {"error": ["INTERRUPTED", INTERRUPTED]}
+            asked = key.attempt(number).part("doubt")
+            answer = await self.ask(asked, once.doubt)
+            if answer.WhichOneof("resolution") != "retry":
+                return _without_performing(once, answer)
+            execution = once.doubt.tool_execution
+            grant = Grant(asked, call_digest(execution.tool_name, execution.tool_args_json))
+            number += 1
         self._check_stop()
         effect.check()
-        self._record(key.attempt(number), None)
+        if key.attempt(number) not in self._values:
+            await self._start(key.attempt(number), grant)
+        return await self._perform(key, effect)
+
+    async def _start(self, key: Key, grant: Grant | None) -> None:
+        """Stores that an effect starts, and that the decision behind it is spent with that."""
+        self._record(key, None)
+        if grant is not None:
+            self._spent.append(Spent(grant.key, grant.digest))
         await self.flush()
         self._check_stop()
-        return await self._perform(key, effect)
 
     def _check_stop(self) -> None:
         if problem := self._broken or self.stop:
             raise problem
 
+    def _check_room(self) -> None:
+        most = limits.journal_entries_max
+        if self._positions >= most:
+            raise LimitExceeded("JOURNAL_LIMIT_EXCEEDED", f"the run has done {most:,} things")
+
     def _record(self, key: Key, value: str | None) -> None:
         self._positions += 1
-        if self._positions > limits.journal_entries_max:
-            raise EffectFailed(
-                "JOURNAL_LIMIT_EXCEEDED",
-                f"the run has done more than {limits.journal_entries_max} things",
-            )
         self._values[key] = value
         self._entries.append(Entry(key, self._positions, value))
         self._schedule()
@@ -318,8 +330,9 @@ class Recorder:
             tuple(self._questions),
             changes,
             tuple(removals),
+            tuple(self._spent),
         )
-        self._events, self._entries, self._questions = [], [], []
+        self._events, self._entries, self._questions, self._spent = [], [], [], []
         self._live_taken, self._live = self._live, []
         return progress
 
@@ -351,7 +364,7 @@ class _Rounds:
         self._waiting: set[str] = set()
         for position, answer in enumerate(memory.answers, start=1):
             self.asked(answer.requirement, position)
-            if answer.requirement.state == v1.REQUIREMENT_STATE_RESOLVED:
+            if is_answered(answer.requirement):
                 continue
             self._waiting.add(answer.requirement.executor_run_id)
         for answer in memory.answers:
@@ -372,7 +385,7 @@ class _Rounds:
 
     def counts(self, requirement: v1.Requirement) -> bool:
         """Whether the answer of a requirement may be acted on."""
-        if requirement.state != v1.REQUIREMENT_STATE_RESOLVED:
+        if not is_answered(requirement):
             return False
         return requirement.executor_run_id not in self._waiting or self.is_old(requirement)
 
@@ -390,6 +403,33 @@ class _Rounds:
     def key(step: str, position: int) -> Key:
         """The key of a step's going on after the round that ends at `position`."""
         return Key(step).part(f"round{position}")
+
+
+def check_event(event: v1.RunEvent) -> None:
+    """Keeps an event out that no reader could be sent.
+
+    Raises:
+        LimitExceeded: it is too large.
+    """
+    most = limits.event_bytes_max
+    if event.ByteSize() > most:
+        raise LimitExceeded("EVENT_LIMIT_EXCEEDED", f"an event is larger than {most:,} bytes")
+
+
+def _without_performing(once: Once, answer: v1.RequirementResolution) -> dict[str, Any]:
+    """The record of an effect in doubt that somebody, or the clock, decided not to repeat."""
+    match answer.WhichOneof("resolution"):
+        case "external_result":
+            supplied = outcome(answer.external_result)
+            if supplied.error_message:
+                return {"error": ["REPORTED_FAILURE", supplied.error_message]}
+            return {"value": once.adopt(_read(supplied.result_json))}
+        case "skip":
+            raise StepEnds(is_skipped=True)
+        case _:
+            return {
+                "error": ["INTERRUPTED", answer.fail.message or answer.reject.note or INTERRUPTED]
+            }
 
 
 def _read(text: str) -> Any:

@@ -4,55 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from interlock import v1
+from interlock_server import limits
 from interlock_server.errors import (
-    EtagMismatch,
     ExecutorNotFound,
-    RequirementNotFound,
-    RunNotFound,
-    RunNotPaused,
     ServerShutdown,
     StoreUnavailable,
     WorkflowNotFound,
 )
 from interlock_server.executors.registry import Registry
-from interlock_server.runtime.decisions import check_answer, check_unique, is_settled
+from interlock_server.runtime.capacity import Capacity
+from interlock_server.runtime.desk import Decision, Desk
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.leg import Leg, Setting
-from interlock_server.runtime.tail import ENDED
+from interlock_server.runtime.views import Views
 from interlock_server.runtime.world import World, timestamp
 from interlock_server.store.database import Database
-from interlock_server.store.definitions import (
-    definition_add,
-    definition_find,
-    definition_read,
-    digest_of,
-)
+from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.notify import Announcer, listen
 from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
-from interlock_server.store.requests import request_add
-from interlock_server.store.requirements import (
-    requirement_get,
-    requirements_lock,
-    requirements_resolve,
-)
-from interlock_server.store.runs import (
-    run_create,
-    run_end_cancelled,
-    run_lock,
-    run_request_cancel,
-    runs_claim,
-    runs_renew,
-)
+from interlock_server.store.requirements import requirements_due
+from interlock_server.store.runs import run_create, runs_claim, runs_due, runs_renew, runs_sweep
 
-_CLAIM_COUNT = 100
+_CHORE_COUNT = 100
+"""How many rows a chore takes at once."""
+
+_PASSED_OVER_MAX = 1_000
+_TIMER_SECONDS = 0.5
+_COUNT_SECONDS = 10.0
+_SWEEP_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
@@ -65,31 +52,12 @@ class Timing:
             process takes over after that.
         commit_delay: how long progress may wait for company before it is
             committed, where nothing depends on it.
+        retention: how long a run is kept after its end; `None` means for ever.
     """
 
     lease: float = 10.0
     commit_delay: float = 0.02
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Answers to requirements of one run, as one caller gives them.
-
-    Args:
-        fields: the path of each resolution in the caller's request, for errors.
-        etag: of the run; empty means that any will do.
-        hold: keep the run paused even when nothing else waits.
-        continues: the caller wants the run to go on, not only to be heard.
-    """
-
-    run_id: str
-    resolutions: Sequence[v1.RequirementResolution] = ()
-    fields: Sequence[str] = ()
-    etag: str = ""
-    by: str = ""
-    request: RequestKey = field(default_factory=lambda: RequestKey("", "", "", b""))
-    hold: bool = False
-    continues: bool = True
+    retention: float | None = None
 
 
 class Runtime:
@@ -102,6 +70,7 @@ class Runtime:
         registry: Registry,
         world: World | None = None,
         timing: Timing | None = None,
+        open_runs_max: int = limits.open_runs_max,
     ) -> None:
         self.database = database
         self.registry = registry
@@ -119,8 +88,14 @@ class Runtime:
             self.hub,
             self._announcer,
             self.world,
+            self._owner,
             self._timing.commit_delay,
         )
+        definitions = self._setting.definitions
+        self._desk = Desk(database, registry, self.world, self._owner, definitions)
+        self.views = Views(database, registry, definitions)
+        self._capacity = Capacity(database, open_runs_max)
+        self._passed_over: set[str] = set()
         self._digests: dict[tuple[str, int], bytes] = {}
         self._legs: dict[Lease, tuple[Leg, asyncio.Task[None]]] = {}
         self._chores: list[asyncio.Task[None]] = []
@@ -140,6 +115,9 @@ class Runtime:
             listen(self.database, self._owner.name, self.hub.moved),
             _forever(self.keep_leases, self._timing.lease / 3),
             _forever(self.take_over, self._timing.lease / 4),
+            _forever(self.fire_timers, _TIMER_SECONDS),
+            _forever(self._capacity.count, _COUNT_SECONDS),
+            _forever(self.sweep, _SWEEP_SECONDS),
         ]
         self._chores = [asyncio.create_task(chore) for chore in chores]
 
@@ -186,6 +164,7 @@ class Runtime:
         Raises:
             WorkflowNotFound: this server does not serve it.
             RequestIdReused: another request has the id.
+            RunLimitExceeded: too many runs are open.
         """
         self._check_open()
         workflow = await self._workflow(run.workflow_id, version)
@@ -195,7 +174,9 @@ class Runtime:
             session_id=run.session_id,
             input_json=run.input_json,
         )
+        await self._capacity.admit()
         now = self.world.now()
+        _set_deadline(run, workflow, now)
         event = v1.RunEvent(run_id=run.run_id, event_time=timestamp(now), workflow_started=started)
         digest = self._digest_of(workflow)
         run_id, state = await run_create(
@@ -204,7 +185,7 @@ class Runtime:
         if state is not None:
             run.last_sequence = 1
             row = RunRow(run, digest, state, epoch=1)
-            self._drive(Lease(run_id, self._owner.name, row.epoch), Memory(row))
+            self._drive(Lease(run_id, self._owner.name, 1, now + self._owner.lease), Memory(row))
         return run_id
 
     async def decide(self, decision: Decision) -> int:
@@ -215,49 +196,13 @@ class Runtime:
 
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
-            RequirementCancelled, ResolutionMismatch, InvalidField, EtagMismatch,
-            RequestIdReused, ExecutorNotFound: nothing was recorded.
+            RequirementExpired, RequirementCancelled, ResolutionMismatch, InvalidField,
+            EtagMismatch, RequestIdReused, ExecutorNotFound: nothing was recorded.
         """
         self._check_open()
-        recorded = await self._checked(decision)
-        async with self.database.transaction() as connection:
-            row = await run_lock(connection, decision.run_id)
-            if row is None:
-                raise RunNotFound(decision.run_id)
-            before = row.run.last_sequence
-            now = self.world.now()
-            first = await request_add(connection, decision.request, decision.run_id, before, now)
-            if first is not None:
-                return first
-            if decision.etag and decision.etag != row.run.etag:
-                raise EtagMismatch(row.run.etag)
-            ids = [one.requirement_id for one in decision.resolutions]
-            known = await requirements_lock(connection, decision.run_id, ids)
-            fresh = _fresh(decision, recorded, known)
-            self._check_state(decision, row, fresh)
-            is_ready = row.is_ready or _completes_a_step(fresh, known)
-            claims = is_ready and not decision.hold and row.run.state == v1.RUN_STATE_PAUSED
-            if claims:
-                workflow = self._setting.definitions.get(row.digest)
-                workflow = workflow or await definition_read(connection, row.digest)
-                self._check_code(row, workflow, fresh, known)
-            if not fresh and not claims:
-                return before
-            epoch, _ = await requirements_resolve(
-                connection,
-                decision.run_id,
-                fresh,
-                self._decided(decision, fresh, known, claims),
-                by=decision.by,
-                is_ready=is_ready,
-                claims=claims,
-                owner=self._owner,
-                now=now,
-            )
-        self._moved(decision.run_id)
-        if claims:
-            self._drive(Lease(decision.run_id, self._owner.name, epoch))
-        return before
+        outcome = await self._desk.decide(decision)
+        self._go_on(decision.run_id, outcome.lease)
+        return outcome.before
 
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
         """Cancels a run: at once when it is paused, else before its next effect.
@@ -266,92 +211,21 @@ class Runtime:
             RunNotFound: there is no such run.
             RequestIdReused: another request has the id.
         """
-        async with self.database.transaction() as connection:
-            row = await run_lock(connection, run_id)
-            if row is None:
-                raise RunNotFound(run_id)
-            now = self.world.now()
-            sequence = row.run.last_sequence
-            first = await request_add(connection, request, run_id, sequence, now)
-            if first is not None or row.run.state in ENDED:
-                return
-            await run_request_cancel(connection, run_id, reason, by)
-            if row.run.state == v1.RUN_STATE_PAUSED:
-                cancelled = v1.WorkflowCancelled(reason=reason, cancelled_by=by)
-                event = v1.RunEvent(
-                    run_id=run_id, event_time=timestamp(now), workflow_cancelled=cancelled
-                )
-                await run_end_cancelled(connection, run_id, [event], now)
-        for lease, (leg, _) in self._legs.items():
-            if lease.run_id == run_id:
-                leg.cancel()
-        self._moved(run_id)
-
-    # Decisions.
-
-    async def _checked(self, decision: Decision) -> list[v1.RequirementResolution]:
-        check_unique([one.requirement_id for one in decision.resolutions], decision.fields)
-        recorded = []
-        for resolution, path in zip(decision.resolutions, decision.fields, strict=True):
-            requirement = await requirement_get(self.database, resolution.requirement_id)
-            if requirement is None or requirement.run_id != decision.run_id:
-                raise RequirementNotFound(resolution.requirement_id)
-            recorded.append(check_answer(self.registry, requirement, resolution, path))
-        return recorded
-
-    def _check_state(
-        self, decision: Decision, row: RunRow, fresh: Sequence[v1.RequirementResolution]
-    ) -> None:
-        """An answer is welcome as long as its question is open; a bare continue needs a pause."""
-        is_repeat = bool(decision.resolutions) and not fresh
-        if fresh or is_repeat or row.run.state == v1.RUN_STATE_PAUSED:
-            return
-        state = v1.RunState.Name(row.run.state).removeprefix("RUN_STATE_")
-        raise RunNotPaused(decision.run_id, state)
-
-    def _check_code(
-        self,
-        row: RunRow,
-        workflow: v1.Workflow,
-        fresh: Sequence[v1.RequirementResolution],
-        known: Sequence[v1.Requirement],
-    ) -> None:
-        missing = self.registry.missing(workflow.nodes)
-        by_id = {one.requirement_id: one for one in known}
-        for one in fresh:
-            missing = missing or self.registry.missing_for(by_id[one.requirement_id], one)
-        if missing:
-            raise ExecutorNotFound(row.run.run_id, missing)
-
-    def _decided(
-        self,
-        decision: Decision,
-        fresh: Sequence[v1.RequirementResolution],
-        known: Sequence[v1.Requirement],
-        claims: bool,
-    ) -> list[v1.RunEvent]:
-        time = timestamp(self.world.now())
-        steps = {one.requirement_id: one.step for one in known}
-        events = [
-            v1.RunEvent(
-                run_id=decision.run_id,
-                event_time=time,
-                step=steps[one.requirement_id],
-                requirement_resolved=v1.RequirementResolved(
-                    resolution=one, resolved_by=decision.by
-                ),
-            )
-            for one in fresh
-        ]
-        if claims:
-            continued = v1.WorkflowContinued(continued_by=decision.by)
-            event = v1.RunEvent(
-                run_id=decision.run_id, event_time=time, workflow_continued=continued
-            )
-            events.append(event)
-        return events
+        await self._desk.cancel(run_id, reason, by, request)
+        self._stop_leg(run_id, Leg.cancel)
 
     # Legs.
+
+    def _go_on(self, run_id: str, lease: Lease | None) -> None:
+        self._moved(run_id)
+        if lease is not None:
+            self._drive(lease)
+
+    def _stop_leg(self, run_id: str, stop: Callable[[Leg], None]) -> None:
+        for lease, (leg, _) in self._legs.items():
+            if lease.run_id == run_id:
+                stop(leg)
+        self._moved(run_id)
 
     def _drive(self, lease: Lease, memory: Memory | None = None) -> None:
         leg = Leg(self._setting, lease, memory)
@@ -396,11 +270,14 @@ class Runtime:
         held = {lease.run_id: (lease, leg) for lease, (leg, _) in self._legs.items()}
         if not held:
             return
-        renewed = await runs_renew(self.database, self._owner, list(held), self.world.now())
+        now = self.world.now()
+        renewed = await runs_renew(self.database, self._owner, list(held), now)
         for run_id, (lease, leg) in held.items():
             epoch, is_cancelled = renewed.get(run_id, (0, False))
             if is_cancelled:
                 leg.cancel()
+            if epoch == lease.epoch:
+                leg.renewed(now + self._owner.lease)
             if epoch > lease.epoch:
                 leg.lose()
 
@@ -408,11 +285,59 @@ class Runtime:
         """Claims runs whose process died, or handed them over."""
         if self.is_closing:
             return
-        leases = await runs_claim(self.database, self._owner, _CLAIM_COUNT, self.world.now())
+        leases = await runs_claim(self.database, self._owner, _CHORE_COUNT, self.world.now())
         for lease in leases:
             _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-            self._moved(lease.run_id)
-            self._drive(lease)
+            self._go_on(lease.run_id, lease)
+
+    async def fire_timers(self) -> None:
+        """Lets requirements expire and runs end whose time is over, with nobody connected."""
+        if self.is_closing:
+            return
+        now = self.world.now()
+        for leg, _ in list(self._legs.values()):
+            if leg.expires is not None and leg.expires <= now:
+                leg.time_out()
+        for run_id in await runs_due(self.database, _CHORE_COUNT, now):
+            await self._desk.time_out(run_id)
+            self._moved(run_id)
+        due = await requirements_due(self.database, list(self._passed_over), _CHORE_COUNT, now)
+        for requirement in due:
+            await self._expire(requirement)
+
+    async def _expire(self, requirement: v1.Requirement) -> None:
+        try:
+            outcome = await self._desk.expire(requirement)
+        except ExecutorNotFound as missing:
+            # Another server may have the code; here it would only keep others from their turn.
+            _log.error(
+                "requirement cannot expire here", run_id=requirement.run_id, **missing.metadata
+            )
+            if len(self._passed_over) >= _PASSED_OVER_MAX:
+                self._passed_over.clear()
+            self._passed_over.add(requirement.requirement_id)
+            return
+        if outcome is not None:
+            self._go_on(requirement.run_id, outcome.lease)
+            if requirement.on_timeout == v1.ON_TIMEOUT_CANCEL:
+                self._stop_leg(requirement.run_id, Leg.cancel)
+
+    async def sweep(self) -> None:
+        """Deletes runs that ended longer ago than they are kept."""
+        retention = self._timing.retention
+        if retention is None:
+            return
+        before = self.world.now() - timedelta(seconds=retention)
+        while swept := await runs_sweep(self.database, _CHORE_COUNT, before):
+            _log.info("runs swept", count=swept)
+
+
+def _set_deadline(run: v1.Run, workflow: v1.Workflow, now: datetime) -> None:
+    """Turns how long a run may take into the time at which it ends."""
+    if run.HasField("expire_time"):
+        return
+    if workflow.HasField("run_timeout"):
+        run.expire_time.FromDatetime(now + workflow.run_timeout.ToTimedelta())
 
 
 async def _forever(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
@@ -425,34 +350,6 @@ async def _forever(chore: Callable[[], Awaitable[None]], seconds: float) -> None
         except Exception:  # noqa: BLE001 - a chore that ended would strand runs for ever
             _log.exception("chore failed", chore=chore.__name__)
         await asyncio.sleep(seconds)
-
-
-def _fresh(
-    decision: Decision,
-    recorded: Sequence[v1.RequirementResolution],
-    known: Sequence[v1.Requirement],
-) -> list[v1.RequirementResolution]:
-    """The answers that are still to be recorded."""
-    by_id = {one.requirement_id: one for one in known}
-    return [
-        record
-        for record, sent in zip(recorded, decision.resolutions, strict=True)
-        if not is_settled(by_id[sent.requirement_id], sent, record)
-    ]
-
-
-def _completes_a_step(
-    fresh: Sequence[v1.RequirementResolution], known: Sequence[v1.Requirement]
-) -> bool:
-    """Whether a step has every answer it waits for, now that these have come."""
-    answered = {one.requirement_id for one in fresh}
-    steps = {one.executor_run_id for one in known if one.requirement_id in answered}
-    waiting = {
-        one.executor_run_id
-        for one in known
-        if one.state == v1.REQUIREMENT_STATE_PENDING and one.requirement_id not in answered
-    }
-    return bool(steps - waiting)
 
 
 async def _cancel(tasks: Any) -> None:

@@ -31,6 +31,10 @@ STATUS: dict[type[errors.InterlockError], tuple[int, v1.ErrorReason.ValueType]] 
         code_pb2.FAILED_PRECONDITION,
         v1.ERROR_REASON_REQUIREMENT_ALREADY_RESOLVED,
     ),
+    errors.RequirementExpired: (
+        code_pb2.FAILED_PRECONDITION,
+        v1.ERROR_REASON_REQUIREMENT_EXPIRED,
+    ),
     errors.RequirementCancelled: (
         code_pb2.FAILED_PRECONDITION,
         v1.ERROR_REASON_REQUIREMENT_CANCELLED,

@@ -12,7 +12,8 @@ import grpc
 from interlock import v1
 from interlock.v1 import requirement_service_pb2_grpc
 from interlock_server.errors import RequirementNotFound, ServerShutdown
-from interlock_server.runtime.runtime import Decision, Runtime
+from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.world import timestamp
 from interlock_server.service.pages import (
     position_of,

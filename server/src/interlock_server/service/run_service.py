@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC
+from collections.abc import AsyncIterator
+from datetime import UTC, timedelta
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,9 +11,9 @@ import grpc
 from interlock import v1
 from interlock.v1 import run_service_pb2_grpc
 from interlock_server import limits
-from interlock_server.engine.pauses import by_step
 from interlock_server.errors import RunNotFound, SequenceOutOfRange
-from interlock_server.runtime.runtime import Decision, Runtime
+from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.tail import Watch, settle
 from interlock_server.service.pages import (
     page_size,
@@ -26,8 +26,7 @@ from interlock_server.service.pages import (
 from interlock_server.service.streams import Streams
 from interlock_server.service.validation import Fields, digest_of
 from interlock_server.store.events import events_after, results_get
-from interlock_server.store.records import RequestKey
-from interlock_server.store.requirements import requirements_open
+from interlock_server.store.records import Missing, RequestKey
 from interlock_server.store.runs import run_get, run_tip, runs_list
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -115,12 +114,13 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             page = timed_page(fields, request.page_size, request.page_token, scope)
             _check_filter(fields, request.filter)
-        runs = await runs_list(self._database, request.filter, page)
+        views = self._runtime.views
+        missing = await views.missing() if request.filter.stuck else Missing()
+        rows = await runs_list(self._database, request.filter, page, missing)
         shown, token = timed_token(
-            runs, page, scope, lambda one: (one.create_time.ToDatetime(UTC), one.run_id)
+            rows, page, scope, lambda one: (one.run.create_time.ToDatetime(UTC), one.run.run_id)
         )
-        await self._add_waiting(shown)
-        return v1.ListRunsResponse(runs=shown, next_page_token=token)
+        return v1.ListRunsResponse(runs=await views.complete(shown), next_page_token=token)
 
     async def ListRunEvents(
         self, request: v1.ListRunEventsRequest, context: Context
@@ -158,7 +158,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         world = self._runtime.world
         if spec.HasField("workflow_version") and spec.workflow_version < 1:
             fields.refuse("spec.workflow_version", "is below 1; leave it out for the newest")
-        return v1.Run(
+        run = v1.Run(
             run_id=world.new_id(),
             workflow_id=fields.name("spec.workflow_id", spec.workflow_id),
             session_id=fields.name("spec.session_id", spec.session_id, required=False)
@@ -166,6 +166,9 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             input_json=fields.json("spec.input_json", spec.input_json),
             labels=fields.labels("spec.labels", spec.labels),
         )
+        if seconds := fields.timeout("spec.run_timeout", spec, "run_timeout"):
+            run.expire_time.FromDatetime(world.now() + timedelta(seconds=seconds))
+        return run
 
     async def _settled(self, run_id: str, seconds: float | None) -> v1.Run:
         runtime = self._runtime
@@ -178,16 +181,8 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         if row is None:
             raise RunNotFound(run_id)
         row.run.step_results.extend(await results_get(self._database, run_id))
-        await self._add_waiting([row.run])
-        return row.run
-
-    async def _add_waiting(self, runs: Sequence[v1.Run]) -> None:
-        """Adds what runs wait for; running ones may have branches that do."""
-        open_states = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
-        if found := {one.run_id: one for one in runs if one.state in open_states}:
-            waiting = await requirements_open(self._database, list(found))
-            for run_id, requirements in waiting.items():
-                found[run_id].step_requirements.extend(by_step(requirements))
+        [run] = await self._runtime.views.complete([row])
+        return run
 
 
 def _version(spec: v1.RunSpec) -> int | None:

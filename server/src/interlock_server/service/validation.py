@@ -101,6 +101,15 @@ class Fields:
             self.refuse(path, "is negative")
         return seconds
 
+    def timeout(self, path: str, request: Message, field: str) -> float | None:
+        """How long something may take; `None` when it is unset."""
+        seconds = self.seconds(path, request, field)
+        if seconds == 0:
+            self.refuse(path, "is zero; leave it out for no limit")
+        if seconds is not None and seconds > limits.timeout_seconds_max:
+            self.refuse(path, f"is longer than {limits.timeout_seconds_max:,} seconds")
+        return seconds if seconds and 0 < seconds <= limits.timeout_seconds_max else None
+
     def time(self, path: str, request: Message, field: str) -> None:
         """A point in time that a calendar has; it may be unset."""
         try:

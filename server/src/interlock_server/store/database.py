@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import TextClause, make_url
@@ -16,6 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from interlock_server.errors import StoreUnavailable
+
+Connection: TypeAlias = AsyncConnection
+"""A connection within a transaction."""
 
 _LOST = (
     OSError,

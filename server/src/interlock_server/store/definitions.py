@@ -20,6 +20,7 @@ _ADD = text("""
     ON CONFLICT (digest) DO NOTHING
 """)
 _GET = text("SELECT digest, version, body, create_time FROM definitions WHERE digest = :digest")
+_LIST = text("SELECT digest, body FROM definitions")
 _FIND = text("""
     SELECT digest, version, body, create_time FROM definitions
     WHERE workflow_id = :workflow_id AND version = :version
@@ -51,6 +52,12 @@ async def definition_add(database: Database, workflow: v1.Workflow, now: datetim
 async def definition_get(database: Database, digest: bytes) -> v1.Workflow | None:
     """A definition by its content."""
     return _one(await database.fetch(_GET, {"digest": digest}))
+
+
+async def definitions_list(database: Database) -> dict[bytes, v1.Workflow]:
+    """Every definition that was ever served, by the hash of its content."""
+    rows = await database.fetch(_LIST)
+    return {row.digest: v1.Workflow.FromString(row.body) for row in rows}
 
 
 async def definition_read(connection: AsyncConnection, digest: bytes) -> v1.Workflow:

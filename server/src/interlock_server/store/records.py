@@ -11,11 +11,16 @@ from interlock import v1
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write one run: only the newest epoch has it."""
+    """The right to write one run: only the newest epoch has it.
+
+    Args:
+        until: when it runs out unless it is renewed; nobody takes it before.
+    """
 
     run_id: str
     owner: str
     epoch: int
+    until: datetime = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,32 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """A decision that is used up by the start of what it let start.
+
+    Args:
+        key: of the question.
+        digest: of what starts; the decision must have been about just that.
+    """
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
 class Progress:
-    """What a run has done since its last commit."""
+    """What a run has done since its last commit.
+
+    Args:
+        spent: decisions that are used up with it; all of them, or nothing is stored.
+    """
 
     events: Sequence[NewEvent] = ()
     entries: Sequence[Entry] = ()
     questions: Sequence[Question] = ()
     session_changes: Mapping[str, object] = field(default_factory=dict)
     session_removals: Sequence[str] = ()
+    spent: Sequence[Spent] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +149,33 @@ class RequestKey:
     caller: str
     request_id: str
     digest: bytes
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An answer to record.
+
+    Args:
+        resolution: unset where time ran out and the run is cancelled for it.
+        grant: the digest of what the answer lets start; unset when that is nothing.
+    """
+
+    requirement_id: str
+    resolution: v1.RequirementResolution | None
+    grant: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a server does not have, by what needs it, each with the first name that is missing.
+
+    Args:
+        definitions: digests of stored definitions.
+        tools: names of agents and of their tools.
+    """
+
+    definitions: Mapping[bytes, str] = field(default_factory=dict)
+    tools: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

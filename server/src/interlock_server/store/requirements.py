@@ -14,17 +14,18 @@ from sqlalchemy.types import BigInteger, DateTime, LargeBinary, SmallInteger, Te
 from interlock import v1
 from interlock_server.store.database import Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
-from interlock_server.store.records import Answer, Owner, Page
+from interlock_server.store.records import Answer, Owner, Page, Settled
 
 _COLUMNS = """
     requirement_id, run_id, key, step_key, workflow_id, session_id, state, body, resolution,
     resolved_by, version, create_time, update_time, resolve_time
 """
+_UNSPENT = "(grant_digest IS NOT NULL AND spend_time IS NULL)"
 _GET = text(f"SELECT {_COLUMNS} FROM requirements WHERE requirement_id = :requirement_id")
 _OF_RUN = text(f"SELECT {_COLUMNS} FROM requirements WHERE run_id = :run_id ORDER BY position")
 _LOCKED = text(f"""
     SELECT {_COLUMNS} FROM requirements
-    WHERE run_id = :run_id AND (state = 1 OR requirement_id = ANY(:ids))
+    WHERE run_id = :run_id AND (state = 1 OR requirement_id = ANY(:ids) OR {_UNSPENT})
     ORDER BY position FOR UPDATE
 """).bindparams(bindparam("ids", type_=ARRAY(Text)))
 # Behind `state + 0` the planner does not see the index of all open ones, which it would take for
@@ -75,9 +76,10 @@ _CHANGED = text(f"""
 
 _RESOLVE = text("""
     WITH answered AS (
-        UPDATE requirements SET state = 2, resolution = answer.resolution, resolved_by = :by,
-            resolve_time = :now, update_time = :now, version = version + 1
-        FROM unnest(:ids, :resolutions) AS answer (id, resolution)
+        UPDATE requirements SET state = :state, resolution = answer.resolution,
+            grant_digest = answer.grant_digest, resolved_by = :by, resolve_time = :now,
+            update_time = :now, version = version + 1
+        FROM unnest(:ids, :resolutions, :grants) AS answer (id, resolution, grant_digest)
         WHERE requirement_id = answer.id
     ), moved AS (
         UPDATE runs SET
@@ -90,7 +92,8 @@ _RESOLVE = text("""
             pause_kind = CASE WHEN :claims THEN 0 ELSE pause_kind END,
             owner = CASE WHEN :claims THEN :owner ELSE owner END,
             lease_until = CASE WHEN :claims THEN :lease_until ELSE lease_until END,
-            epoch = epoch + CASE WHEN :claims THEN 1 ELSE 0 END
+            epoch = epoch + CASE WHEN :claims THEN 1 ELSE 0 END,
+            commits = CASE WHEN :claims THEN 0 ELSE commits END
         WHERE run_id = :run_id
         RETURNING run_id, last_sequence, epoch
     ), appended AS (
@@ -99,15 +102,30 @@ _RESOLVE = text("""
             event.key, event.body
         FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
     )
-    SELECT epoch, last_sequence FROM moved
+    SELECT epoch FROM moved
 """).bindparams(
     *EVENT_PARAMETERS,
     bindparam("ids", type_=ARRAY(Text)),
+    bindparam("state", type_=SmallInteger),
     bindparam("resolutions", type_=ARRAY(LargeBinary)),
+    bindparam("grants", type_=ARRAY(LargeBinary)),
     bindparam("now", type_=DateTime(timezone=True)),
     bindparam("lease_until", type_=DateTime(timezone=True)),
     bindparam("event_count", type_=BigInteger),
 )
+
+
+_DUE = text(f"""
+    SELECT {_COLUMNS} FROM requirements
+    WHERE state = 1 AND expire_time <= :now AND requirement_id <> ALL(:passed_over)
+    ORDER BY expire_time LIMIT :count
+""").bindparams(
+    bindparam("passed_over", type_=ARRAY(Text)),
+    bindparam("now", type_=DateTime(timezone=True)),
+)
+_OPEN_TOOLS = text("""
+    SELECT DISTINCT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
+""")
 
 
 async def requirement_get(database: Database, requirement_id: str) -> v1.Requirement | None:
@@ -135,7 +153,7 @@ async def requirements_open(
 async def requirements_lock(
     connection: AsyncConnection, run_id: str, requirement_ids: Sequence[str]
 ) -> list[v1.Requirement]:
-    """The open requirements of a locked run, and those named, in the order of asking."""
+    """Of a locked run, in the order of asking: what is open, what is named, what may yet start."""
     parameters = {"run_id": run_id, "ids": list(requirement_ids)}
     return [_requirement(row) for row in await connection.execute(_LOCKED, parameters)]
 
@@ -143,29 +161,30 @@ async def requirements_lock(
 async def requirements_resolve(
     connection: AsyncConnection,
     run_id: str,
-    resolutions: Sequence[v1.RequirementResolution],
+    answers: Sequence[Settled],
     events: Sequence[v1.RunEvent],
     *,
+    state: v1.RequirementState.ValueType,
     by: str,
     is_ready: bool,
     claims: bool,
     owner: Owner,
     now: datetime,
-) -> tuple[int, int]:
-    """Records answers to locked, open requirements of a locked run.
+) -> int:
+    """Records answers to locked, open requirements of a locked run, and gives the run's epoch.
 
     Args:
+        state: resolved by a person, or expired.
         is_ready: a step has everything it waits for.
         claims: the run goes on at once, under `owner`.
-
-    Returns:
-        The run's epoch, and its newest sequence.
     """
     parameters: dict[str, Any] = {
         **event_arrays(events, [None] * len(events)),
         "run_id": run_id,
-        "ids": [one.requirement_id for one in resolutions],
-        "resolutions": [one.SerializeToString() for one in resolutions],
+        "ids": [one.requirement_id for one in answers],
+        "resolutions": [one.resolution and one.resolution.SerializeToString() for one in answers],
+        "grants": [one.grant for one in answers],
+        "state": state,
         "by": by,
         "is_ready": is_ready,
         "claims": claims,
@@ -173,8 +192,21 @@ async def requirements_resolve(
         "lease_until": now + owner.lease,
         "now": now,
     }
-    row = (await connection.execute(_RESOLVE, parameters)).one()
-    return row.epoch, row.last_sequence
+    epoch: int = (await connection.execute(_RESOLVE, parameters)).one().epoch
+    return epoch
+
+
+async def requirements_due(
+    database: Database, passed_over: Sequence[str], count: int, now: datetime
+) -> list[v1.Requirement]:
+    """Open requirements whose time is over, but for those passed over."""
+    parameters = {"passed_over": list(passed_over), "count": count, "now": now}
+    return [_requirement(row) for row in await database.fetch(_DUE, parameters)]
+
+
+async def requirements_open_tools(database: Database) -> list[tuple[str, str]]:
+    """The tools, by agent and name, of all calls that wait."""
+    return [(row.agent_name, row.tool_name) for row in await database.fetch(_OPEN_TOOLS)]
 
 
 async def requirements_list(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import DateTime, Integer, LargeBinary, SmallInteger, Text
+from sqlalchemy.types import Boolean, DateTime, Integer, LargeBinary, SmallInteger, Text
 
 from interlock import v1
 from interlock_server.store.database import Database
@@ -18,6 +18,7 @@ from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
 from interlock_server.store.records import (
     Change,
     Lease,
+    Missing,
     Owner,
     Page,
     Progress,
@@ -34,7 +35,8 @@ _COLUMNS = """
     runs.run_id, runs.workflow_id, runs.digest, runs.session_id, runs.state, runs.pause_kind,
     runs.started_by, runs.labels, runs.body, runs.session_state, runs.last_sequence, runs.version,
     runs.epoch, runs.is_ready, runs.cancel_requested, runs.cancel_reason, runs.cancelled_by,
-    runs.create_time, runs.update_time, runs.end_time, definitions.version AS workflow_version
+    runs.create_time, runs.update_time, runs.end_time, runs.expire_time,
+    definitions.version AS workflow_version
 """
 _FROM = "FROM runs JOIN definitions USING (digest)"
 
@@ -51,11 +53,11 @@ _CREATE = text("""
         ON CONFLICT DO NOTHING
     ), run AS (
         INSERT INTO runs (run_id, workflow_id, digest, session_id, state, started_by, labels, body,
-            session_state, last_sequence, version, epoch, owner, lease_until, create_time,
-            update_time)
+            session_state, last_sequence, version, epoch, owner, lease_until, expire_time,
+            create_time, update_time)
         SELECT :run_id, :workflow_id, :digest, :session_id, 2, :caller, CAST(:labels AS jsonb),
             :body, coalesce((SELECT state FROM sessions WHERE session_id = :session_id), '{}'),
-            :event_count, 1, 1, :owner, :lease_until, :now, :now
+            :event_count, 1, 1, :owner, :lease_until, :expire_time, :now, :now
         WHERE :request_id = '' OR EXISTS (SELECT FROM request)
         RETURNING run_id, session_state
     ), appended AS (
@@ -64,13 +66,18 @@ _CREATE = text("""
         FROM run, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
     )
     SELECT session_state FROM run
-""").bindparams(*EVENT_PARAMETERS, bindparam("now", type_=DateTime(timezone=True)))
+""").bindparams(
+    *EVENT_PARAMETERS,
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("expire_time", type_=DateTime(timezone=True)),
+)
 
 _COMMIT = text("""
     WITH moved AS (
         UPDATE runs SET
             last_sequence = last_sequence + :event_count,
             version = version + 1,
+            commits = :number,
             state = :state,
             pause_kind = :pause_kind,
             body = coalesce(:body, body),
@@ -80,10 +87,15 @@ _COMMIT = text("""
             lease_until = CASE WHEN :state = 2 THEN lease_until END,
             update_time = :now,
             end_time = CASE WHEN :state IN (4, 5, 6) THEN :now END
-        WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch
+        WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch AND commits = :number - 1
             AND NOT (:state = 3 AND (is_ready OR cancel_requested
                 OR open_requirements + :question_count <> coalesce(
                     :waiting, open_requirements + :question_count)))
+            AND cardinality(:spent_keys) = (
+                SELECT count(*) FROM requirements AS decided
+                JOIN unnest(:spent_keys, :spent_digests) AS spent (key, digest) USING (key)
+                WHERE decided.run_id = :run_id AND decided.state IN (2, 3)
+                    AND decided.grant_digest = spent.digest AND decided.spend_time IS NULL)
         RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested
     ), appended AS (
         INSERT INTO events (run_id, sequence, kind, key, body)
@@ -97,13 +109,21 @@ _COMMIT = text("""
             AS entry (key, position, value)
     ), asked AS (
         INSERT INTO requirements (requirement_id, run_id, key, position, step_key, workflow_id,
-            session_id, kind, tool_name, state, body, version, create_time, update_time)
+            session_id, kind, agent_name, tool_name, state, body, version, create_time,
+            update_time, expire_time)
         SELECT question.id, moved.run_id, question.key, question.position, question.step_key,
-            moved.workflow_id, moved.session_id, question.kind, question.tool_name, 1,
-            question.body, 1, question.create_time, :now
+            moved.workflow_id, moved.session_id, question.kind, question.agent_name,
+            question.tool_name, 1, question.body, 1, question.create_time, :now,
+            question.expire_time
         FROM moved, unnest(:ids, :question_keys, :question_positions, :step_keys,
-                :requirement_kinds, :tool_names, :question_bodies, :create_times)
-            AS question (id, key, position, step_key, kind, tool_name, body, create_time)
+                :requirement_kinds, :agent_names, :tool_names, :question_bodies, :create_times,
+                :expire_times)
+            AS question (id, key, position, step_key, kind, agent_name, tool_name, body,
+                create_time, expire_time)
+    ), used_up AS (
+        UPDATE requirements SET spend_time = :now
+        FROM moved, unnest(:spent_keys) AS spent (key)
+        WHERE requirements.run_id = moved.run_id AND requirements.key = spent.key
     ), closed AS (
         UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
             resolve_time = :now
@@ -124,13 +144,22 @@ _COMMIT = text("""
     bindparam("question_positions", type_=ARRAY(Integer)),
     bindparam("step_keys", type_=ARRAY(Text)),
     bindparam("requirement_kinds", type_=ARRAY(SmallInteger)),
+    bindparam("agent_names", type_=ARRAY(Text)),
     bindparam("tool_names", type_=ARRAY(Text)),
     bindparam("question_bodies", type_=ARRAY(LargeBinary)),
     bindparam("create_times", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("expire_times", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("spent_keys", type_=ARRAY(Text)),
+    bindparam("spent_digests", type_=ARRAY(LargeBinary)),
 )
 
+_COMMITTED = text("""
+    SELECT last_sequence, cancel_requested FROM runs
+    WHERE run_id = :run_id AND epoch = :epoch AND commits = :number
+""")
+
 _CLAIM = text("""
-    UPDATE runs SET owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+    UPDATE runs SET owner = :owner, lease_until = :lease_until, epoch = epoch + 1, commits = 0
     WHERE run_id IN (
         SELECT run_id FROM runs
         WHERE state = 2 AND (lease_until IS NULL OR lease_until < :now)
@@ -171,9 +200,18 @@ _LIST = text(f"""
         AND (:max_time IS NULL OR runs.create_time < :max_time)
         AND (:after_time IS NULL
             OR (runs.create_time, runs.run_id) < (:after_time, CAST(:after_id AS text)))
+        AND (NOT :stuck OR (runs.end_time IS NULL AND (runs.digest = ANY(:digests) OR EXISTS (
+            SELECT FROM requirements
+            JOIN unnest(:agent_names, :tool_names) AS missing (agent_name, tool_name)
+                USING (agent_name, tool_name)
+            WHERE requirements.run_id = runs.run_id AND requirements.state = 1))))
     ORDER BY runs.create_time DESC, runs.run_id DESC LIMIT :size
 """).bindparams(
     bindparam("states", type_=ARRAY(SmallInteger)),
+    bindparam("stuck", type_=Boolean),
+    bindparam("digests", type_=ARRAY(LargeBinary)),
+    bindparam("agent_names", type_=ARRAY(Text)),
+    bindparam("tool_names", type_=ARRAY(Text)),
     *(
         bindparam(name, type_=DateTime(timezone=True))
         for name in ("min_time", "max_time", "after_time")
@@ -182,9 +220,10 @@ _LIST = text(f"""
 
 _END = text("""
     WITH ended AS (
-        UPDATE runs SET state = 6, pause_kind = 0, end_time = :now, update_time = :now,
+        UPDATE runs SET state = :state, pause_kind = 0, end_time = :now, update_time = :now,
             version = version + 1, last_sequence = last_sequence + :event_count,
-            open_requirements = 0, is_ready = false, owner = NULL, lease_until = NULL
+            body = coalesce(:body, body), open_requirements = 0, is_ready = false,
+            owner = NULL, lease_until = NULL
         WHERE run_id = :run_id
         RETURNING run_id, last_sequence
     ), closed AS (
@@ -196,13 +235,39 @@ _END = text("""
     SELECT ended.run_id, ended.last_sequence - :event_count + event.ordinality, event.kind,
         event.key, event.body
     FROM ended, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
-""").bindparams(*EVENT_PARAMETERS, bindparam("now", type_=DateTime(timezone=True)))
+""").bindparams(
+    *EVENT_PARAMETERS,
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("body", type_=LargeBinary),
+    bindparam("state", type_=SmallInteger),
+)
 
 _REQUEST_CANCEL = text("""
     UPDATE runs SET cancel_requested = true, cancel_reason = :reason, cancelled_by = :by,
         version = version + 1
     WHERE run_id = :run_id AND NOT cancel_requested
 """)
+
+
+_DUE = text("""
+    SELECT run_id FROM runs WHERE state = 3 AND expire_time <= :now
+    ORDER BY expire_time LIMIT :count
+""")
+
+_OPEN_COUNT = text("SELECT count(*) AS count FROM runs WHERE end_time IS NULL")
+
+_SWEEP = text("""
+    WITH swept AS (
+        DELETE FROM runs WHERE run_id IN (
+            SELECT run_id FROM runs WHERE end_time < :before
+            ORDER BY end_time LIMIT :count FOR UPDATE SKIP LOCKED
+        )
+        RETURNING run_id
+    ), forgotten AS (
+        DELETE FROM requests WHERE run_id IN (SELECT run_id FROM swept)
+    )
+    SELECT count(*) AS count FROM swept
+""").bindparams(bindparam("before", type_=DateTime(timezone=True)))
 
 
 class _NotTaken(Exception):
@@ -241,6 +306,7 @@ async def run_create(
             "body": body.SerializeToString(),
             "owner": owner.name,
             "lease_until": now + owner.lease,
+            "expire_time": _datetime(run.expire_time) if run.HasField("expire_time") else None,
             "method": request.method,
             "request_id": request.request_id,
             "request_digest": request.digest,
@@ -253,16 +319,25 @@ async def run_create(
 
 
 async def run_commit(
-    database: Database, lease: Lease, progress: Progress, change: Change, now: datetime
+    database: Database,
+    lease: Lease,
+    progress: Progress,
+    change: Change,
+    now: datetime,
+    number: int,
 ) -> tuple[int, bool] | None:
     """Moves a run forward: the only way in which its owner writes it.
 
+    Args:
+        number: of this commit in its epoch, from 1.
+
     Returns:
         The newest sequence and whether somebody asked to cancel; or `None` when
-        the lease is lost, or when the run may not pause because a decision or a
-        cancel has come in: `run_get` tells which.
+        the lease is lost, when the number is not the next one, when a decision
+        that it spends does not stand, or when the run may not pause because a
+        decision or a cancel has come in.
     """
-    parameters = _commit_parameters(lease, progress, change, now)
+    parameters = {**_commit_parameters(lease, progress, change, now), "number": number}
     if not progress.session_changes and not progress.session_removals:
         rows = await database.fetch(_COMMIT, parameters)
     else:
@@ -277,6 +352,12 @@ async def run_commit(
     return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
 
 
+async def run_committed(database: Database, lease: Lease, number: int) -> tuple[int, bool] | None:
+    """What `run_commit` gave, when its newest commit has this number."""
+    rows = await database.fetch(_COMMITTED, {**_lease_parameters(lease), "number": number})
+    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
+
+
 async def runs_claim(database: Database, owner: Owner, count: int, now: datetime) -> list[Lease]:
     """Claims running runs that nobody holds any more."""
     parameters = {
@@ -286,7 +367,7 @@ async def runs_claim(database: Database, owner: Owner, count: int, now: datetime
         "count": count,
     }
     rows = await database.fetch(_CLAIM, parameters)
-    return [Lease(row.run_id, owner.name, row.epoch) for row in rows]
+    return [Lease(row.run_id, owner.name, row.epoch, now + owner.lease) for row in rows]
 
 
 async def runs_renew(
@@ -330,8 +411,14 @@ async def run_tip(database: Database, run_id: str) -> Tip | None:
     return Tip(v1.RunState.ValueType(rows[0].state), rows[0].last_sequence) if rows else None
 
 
-async def runs_list(database: Database, selected: v1.RunFilter, page: Page) -> list[v1.Run]:
-    """A page of runs, newest first, and one more when there are more."""
+async def runs_list(
+    database: Database, selected: v1.RunFilter, page: Page, missing: Missing
+) -> list[RunRow]:
+    """A page of runs, newest first, and one more when there are more.
+
+    Args:
+        missing: what runs must need to count as stuck.
+    """
     has_min = selected.HasField("create_time_min")
     has_max = selected.HasField("create_time_max")
     parameters = {
@@ -344,16 +431,48 @@ async def runs_list(database: Database, selected: v1.RunFilter, page: Page) -> l
         "after_time": page.after_time,
         "after_id": page.after_id,
         "size": page.size + 1,
+        "stuck": selected.stuck,
+        "digests": list(missing.definitions),
+        "agent_names": [agent for agent, _ in missing.tools],
+        "tool_names": [tool for _, tool in missing.tools],
     }
-    return [_run_row(row).run for row in await database.fetch(_LIST, parameters)]
+    return [_run_row(row) for row in await database.fetch(_LIST, parameters)]
 
 
-async def run_end_cancelled(
-    connection: AsyncConnection, run_id: str, events: Sequence[v1.RunEvent], now: datetime
+async def run_end(
+    connection: AsyncConnection,
+    run_id: str,
+    change: Change,
+    last: v1.RunEvent,
+    now: datetime,
 ) -> None:
-    """Ends a locked run as cancelled, and its open requirements with it."""
-    arrays = event_arrays(events, [None] * len(events))
-    await connection.execute(_END, {**arrays, "run_id": run_id, "now": now})
+    """Ends a locked run, whoever holds it, and cancels what it waits for."""
+    parameters = {
+        **event_arrays([last], [None]),
+        "run_id": run_id,
+        "state": change.state,
+        "body": change.body.SerializeToString() if change.body else None,
+        "now": now,
+    }
+    await connection.execute(_END, parameters)
+
+
+async def runs_due(database: Database, count: int, now: datetime) -> list[str]:
+    """Paused runs whose time is over."""
+    rows = await database.fetch(_DUE, {"count": count, "now": now})
+    return [row.run_id for row in rows]
+
+
+async def runs_count_open(database: Database) -> int:
+    """How many runs have not ended."""
+    count: int = (await database.fetch(_OPEN_COUNT))[0].count
+    return count
+
+
+async def runs_sweep(database: Database, count: int, before: datetime) -> int:
+    """Deletes runs that ended before a time, with all that was stored of them; gives how many."""
+    swept: int = (await database.fetch(_SWEEP, {"count": count, "before": before}))[0].count
+    return swept
 
 
 async def run_request_cancel(
@@ -387,9 +506,16 @@ def _commit_parameters(
         "question_positions": [one.position for one in questions],
         "step_keys": [one.executor_run_id for one in asked],
         "requirement_kinds": [one.kind for one in asked],
+        "agent_names": [one.tool_execution.agent_name.replace("\0", "") for one in asked],
         "tool_names": [one.tool_execution.tool_name.replace("\0", "") for one in asked],
         "question_bodies": [one.SerializeToString() for one in asked],
         "create_times": [one.create_time.ToDatetime(UTC) for one in asked],
+        "expire_times": [
+            one.expire_time.ToDatetime(UTC) if one.HasField("expire_time") else None
+            for one in asked
+        ],
+        "spent_keys": [one.key for one in progress.spent],
+        "spent_digests": [one.digest for one in progress.spent],
     }
 
 
@@ -413,6 +539,8 @@ def _run_row(row: Row[Any]) -> RunRow:
     run.update_time.FromDatetime(row.update_time)
     if row.end_time is not None:
         run.end_time.FromDatetime(row.end_time)
+    if row.expire_time is not None:
+        run.expire_time.FromDatetime(row.expire_time)
     return RunRow(
         run,
         row.digest,

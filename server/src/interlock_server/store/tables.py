@@ -83,6 +83,14 @@ runs = Table(
     _time("create_time"),
     _time("update_time"),
     _time("end_time", nullable=True),
+    _time("expire_time", nullable=True),
+    Column(
+        "commits",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Commits of this epoch, so that one is not stored twice.",
+    ),
     CheckConstraint("(state IN (4, 5, 6)) = (end_time IS NOT NULL)", name="ended_runs_have_an_end"),
     CheckConstraint("owner IS NULL OR state = 2", name="only_running_runs_are_owned"),
     CheckConstraint("(owner IS NULL) = (lease_until IS NULL)", name="an_owner_has_a_lease"),
@@ -97,6 +105,13 @@ runs = Table(
     Index("runs_by_time", "create_time", "run_id"),
     Index("runs_by_session", "session_id", "create_time"),
     Index("runs_running", "lease_until", postgresql_where=text("state = 2")),
+    Index("runs_open", "create_time", "run_id", postgresql_where=text("end_time IS NULL")),
+    Index("runs_ended", "end_time", postgresql_where=text("end_time IS NOT NULL")),
+    Index(
+        "runs_due",
+        "expire_time",
+        postgresql_where=text("state = 3 AND expire_time IS NOT NULL"),
+    ),
 )
 
 events = Table(
@@ -134,17 +149,30 @@ requirements = Table(
     Column("workflow_id", Text, nullable=False),
     Column("session_id", Text, nullable=False),
     Column("kind", SmallInteger, nullable=False),
+    Column("agent_name", Text, nullable=False, server_default=""),
     Column("tool_name", Text, nullable=False, server_default=""),
     Column("state", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="The question; it never changes."),
+    Column("grant_digest", LargeBinary, comment="What the answer lets start; unset for nothing."),
+    _time("spend_time", nullable=True),
     Column("resolution", LargeBinary),
     Column("resolved_by", Text, nullable=False, server_default=""),
     Column("version", BigInteger, nullable=False),
     _time("create_time"),
     _time("update_time"),
     _time("resolve_time", nullable=True),
-    CheckConstraint("(state = 2) = (resolution IS NOT NULL)", name="resolved_means_answered"),
+    _time("expire_time", nullable=True),
+    CheckConstraint(
+        "state = 3 OR (state = 2) = (resolution IS NOT NULL)", name="resolved_means_answered"
+    ),
     CheckConstraint("(state = 1) = (resolve_time IS NULL)", name="only_pending_ones_wait"),
+    CheckConstraint("state <> 3 OR expire_time IS NOT NULL", name="only_due_ones_expire"),
+    CheckConstraint(
+        "grant_digest IS NULL OR resolution IS NOT NULL", name="only_answers_let_something_start"
+    ),
+    CheckConstraint(
+        "spend_time IS NULL OR grant_digest IS NOT NULL", name="only_what_was_granted_is_spent"
+    ),
     Index("requirements_once", "run_id", "key", unique=True),
     Index(
         "requirements_open",
@@ -153,6 +181,11 @@ requirements = Table(
         postgresql_where=text("state = 1"),
     ),
     Index("requirements_changed", "update_time"),
+    Index(
+        "requirements_due",
+        "expire_time",
+        postgresql_where=text("state = 1 AND expire_time IS NOT NULL"),
+    ),
 )
 
 requests = Table(
@@ -165,6 +198,6 @@ requests = Table(
     Column("run_id", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False, comment="Newest event before the request."),
     _time("create_time"),
-    Index("requests_by_time", "create_time"),
+    Index("requests_by_run", "run_id"),
     comment="Which requests were seen, so that a repeat joins the first.",
 )

@@ -75,8 +75,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `resolution`.
     """
     ERROR_REASON_REQUIREMENT_EXPIRED: _ErrorReason.ValueType  # 15
-    """FAILED_PRECONDITION. The requirement has expired. Metadata:
-    `requirement_id`.
+    """FAILED_PRECONDITION. Nobody answered the requirement in time; see
+    `PreconditionFailure`. Metadata: `requirement_id`, `on_timeout`,
+    `expire_time`.
     """
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 16
     """NOT_FOUND. There is no such session; see `ResourceInfo`. Metadata:
@@ -168,8 +169,9 @@ see `PreconditionFailure`. Metadata: `requirement_id`, `kind`,
 `resolution`.
 """
 ERROR_REASON_REQUIREMENT_EXPIRED: ErrorReason.ValueType  # 15
-"""FAILED_PRECONDITION. The requirement has expired. Metadata:
-`requirement_id`.
+"""FAILED_PRECONDITION. Nobody answered the requirement in time; see
+`PreconditionFailure`. Metadata: `requirement_id`, `on_timeout`,
+`expire_time`.
 """
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 16
 """NOT_FOUND. There is no such session; see `ResourceInfo`. Metadata:

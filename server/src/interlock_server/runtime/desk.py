@@ -1,0 +1,355 @@
+"""The desk: where decisions come in, of people and of the clock; the first one stands.
+
+Each is one transaction under the lock of its run, so whoever comes second finds
+what the first one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from interlock import v1
+from interlock_server.engine.gates import at_timeout, granted, is_answered
+from interlock_server.errors import (
+    EtagMismatch,
+    ExecutorNotFound,
+    RequirementNotFound,
+    RunNotFound,
+    RunNotPaused,
+)
+from interlock_server.executors.registry import Registry
+from interlock_server.runtime.decisions import check_answer, check_unique, is_settled
+from interlock_server.runtime.leg import RUN_TIMED_OUT
+from interlock_server.runtime.tail import ENDED
+from interlock_server.runtime.world import World, timestamp
+from interlock_server.store.database import Connection, Database
+from interlock_server.store.definitions import definition_read
+from interlock_server.store.records import Change, Lease, Owner, RequestKey, RunRow, Settled
+from interlock_server.store.requests import request_add
+from interlock_server.store.requirements import (
+    requirement_get,
+    requirements_lock,
+    requirements_resolve,
+)
+from interlock_server.store.runs import run_end, run_lock, run_request_cancel
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Answers to requirements of one run, as one caller gives them.
+
+    Args:
+        fields: the path of each resolution in the caller's request, for errors.
+        etag: of the run; empty means that any will do.
+        hold: keep the run paused even when nothing else waits.
+        continues: the caller wants the run to go on, not only to be heard.
+    """
+
+    run_id: str
+    resolutions: Sequence[v1.RequirementResolution] = ()
+    fields: Sequence[str] = ()
+    etag: str = ""
+    by: str = ""
+    request: RequestKey = field(default_factory=lambda: RequestKey("", "", "", b""))
+    hold: bool = False
+    continues: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a decision led to.
+
+    Args:
+        before: the run's newest sequence before it: what comes after is new.
+        lease: the run goes on, and this process holds it.
+    """
+
+    before: int
+    lease: Lease | None = None
+
+
+class Desk:
+    """Records decisions, and claims the runs that go on with them."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        world: World,
+        owner: Owner,
+        definitions: dict[bytes, v1.Workflow],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._world = world
+        self._owner = owner
+        self._definitions = definitions
+
+    async def decide(self, decision: Decision) -> Outcome:
+        """Records a person's answers, all or none.
+
+        Raises:
+            RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
+            RequirementExpired, RequirementCancelled, ResolutionMismatch, InvalidField,
+            EtagMismatch, RequestIdReused, ExecutorNotFound: nothing was recorded.
+        """
+        recorded = await self._checked(decision)
+        async with self._database.transaction() as connection:
+            row = await run_lock(connection, decision.run_id)
+            if row is None:
+                raise RunNotFound(decision.run_id)
+            before, now = row.run.last_sequence, self._world.now()
+            first = await request_add(connection, decision.request, decision.run_id, before, now)
+            if first is not None:
+                return Outcome(first)
+            if decision.etag and decision.etag != row.run.etag:
+                raise EtagMismatch(row.run.etag)
+            ids = [one.requirement_id for one in decision.resolutions]
+            known = await requirements_lock(connection, decision.run_id, ids)
+            fresh = _fresh(decision, recorded, known)
+            _check_state(decision, row, fresh)
+            answers = _settled(fresh, known)
+            is_ready = row.is_ready or _completes_a_step(answers, known)
+            claims = is_ready and not decision.hold and row.run.state == v1.RUN_STATE_PAUSED
+            if not fresh and not claims:
+                return Outcome(before)
+            events = _resolved(fresh, known, decision.by)
+            lease = await self._record(
+                connection,
+                row,
+                known,
+                answers,
+                events,
+                state=v1.REQUIREMENT_STATE_RESOLVED,
+                by=decision.by,
+                is_ready=is_ready,
+                claims=claims,
+                now=now,
+            )
+        return Outcome(before, lease)
+
+    async def expire(self, requirement: v1.Requirement) -> Outcome | None:
+        """Lets a requirement expire whose time is over; `None` when it was answered before.
+
+        Raises:
+            ExecutorNotFound: the run cannot go on here; nothing was recorded.
+        """
+        async with self._database.transaction() as connection:
+            row = await run_lock(connection, requirement.run_id)
+            if row is None:
+                return None
+            now = self._world.now()
+            known = await requirements_lock(connection, requirement.run_id, [])
+            if requirement.requirement_id not in _open(known):
+                return None
+            answer = at_timeout(requirement)
+            answers = _settled([answer], known) if answer else []
+            answers = answers or [Settled(requirement.requirement_id, None)]
+            is_ready = row.is_ready or _completes_a_step(answers, known)
+            is_paused = row.run.state == v1.RUN_STATE_PAUSED
+            lease = await self._record(
+                connection,
+                row,
+                known,
+                answers,
+                [_expired(requirement, answer)],
+                state=v1.REQUIREMENT_STATE_EXPIRED,
+                by="",
+                is_ready=is_ready,
+                claims=answer is not None and is_ready and is_paused,
+                now=now,
+            )
+            if answer is None:
+                text = f"nobody answered {_subject(requirement)} in time"
+                await self._cancel(connection, row, text, "", now)
+        return Outcome(row.run.last_sequence, lease)
+
+    async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
+        """Cancels a run: at once when it is paused, else before its next effect.
+
+        Raises:
+            RunNotFound: there is no such run.
+            RequestIdReused: another request has the id.
+        """
+        async with self._database.transaction() as connection:
+            row = await run_lock(connection, run_id)
+            if row is None:
+                raise RunNotFound(run_id)
+            now = self._world.now()
+            first = await request_add(connection, request, run_id, row.run.last_sequence, now)
+            if first is None and row.run.state not in ENDED:
+                await self._cancel(connection, row, reason, by, now)
+
+    async def time_out(self, run_id: str) -> None:
+        """Ends a paused run as failed whose time is over."""
+        async with self._database.transaction() as connection:
+            row = await run_lock(connection, run_id)
+            if row is None or row.run.state != v1.RUN_STATE_PAUSED:
+                return
+            now = self._world.now()
+            body = v1.Run(input_json=row.run.input_json, error=RUN_TIMED_OUT)
+            failed = v1.WorkflowFailed(error=RUN_TIMED_OUT)
+            last = v1.RunEvent(run_id=run_id, event_time=timestamp(now), workflow_failed=failed)
+            await run_end(connection, run_id, Change(v1.RUN_STATE_FAILED, body=body), last, now)
+
+    # A person's answers.
+
+    async def _checked(self, decision: Decision) -> list[v1.RequirementResolution]:
+        check_unique([one.requirement_id for one in decision.resolutions], decision.fields)
+        recorded = []
+        for resolution, path in zip(decision.resolutions, decision.fields, strict=True):
+            requirement = await requirement_get(self._database, resolution.requirement_id)
+            if requirement is None or requirement.run_id != decision.run_id:
+                raise RequirementNotFound(resolution.requirement_id)
+            recorded.append(check_answer(self._registry, requirement, resolution, path))
+        return recorded
+
+    # What every decision does.
+
+    async def _record(
+        self,
+        connection: Connection,
+        row: RunRow,
+        known: Sequence[v1.Requirement],
+        answers: Sequence[Settled],
+        events: list[v1.RunEvent],
+        *,
+        state: v1.RequirementState.ValueType,
+        by: str,
+        is_ready: bool,
+        claims: bool,
+        now: datetime,
+    ) -> Lease | None:
+        if claims:
+            workflow = self._definitions.get(row.digest)
+            workflow = workflow or await definition_read(connection, row.digest)
+            self._check_code(row, workflow, answers, known)
+            continued = v1.WorkflowContinued(continued_by=by)
+            events = [*events, v1.RunEvent(workflow_continued=continued)]
+        for event in events:
+            event.run_id = row.run.run_id
+            event.event_time.CopyFrom(timestamp(now))
+        epoch = await requirements_resolve(
+            connection,
+            row.run.run_id,
+            answers,
+            events,
+            state=state,
+            by=by,
+            is_ready=is_ready,
+            claims=claims,
+            owner=self._owner,
+            now=now,
+        )
+        until = now + self._owner.lease
+        return Lease(row.run.run_id, self._owner.name, epoch, until) if claims else None
+
+    def _check_code(
+        self,
+        row: RunRow,
+        workflow: v1.Workflow,
+        answers: Sequence[Settled],
+        known: Sequence[v1.Requirement],
+    ) -> None:
+        """Refuses to go on where the code is missing that the answers call for."""
+        missing = self._registry.missing(workflow.nodes)
+        fresh = {one.requirement_id: one.resolution for one in answers}
+        for one in known:
+            answer = fresh.get(one.requirement_id) or (one.resolution if is_answered(one) else None)
+            if not missing and answer is not None:
+                missing = self._registry.missing_for(one, answer)
+        if missing:
+            raise ExecutorNotFound(row.run.run_id, missing)
+
+    async def _cancel(
+        self, connection: Connection, row: RunRow, reason: str, by: str, now: datetime
+    ) -> None:
+        run_id = row.run.run_id
+        await run_request_cancel(connection, run_id, reason, by)
+        if row.run.state == v1.RUN_STATE_PAUSED:
+            cancelled = v1.WorkflowCancelled(reason=reason, cancelled_by=by)
+            last = v1.RunEvent(
+                run_id=run_id, event_time=timestamp(now), workflow_cancelled=cancelled
+            )
+            await run_end(connection, run_id, Change(v1.RUN_STATE_CANCELLED), last, now)
+
+
+def _fresh(
+    decision: Decision,
+    recorded: Sequence[v1.RequirementResolution],
+    known: Sequence[v1.Requirement],
+) -> list[v1.RequirementResolution]:
+    """The answers that are still to be recorded."""
+    by_id = {one.requirement_id: one for one in known}
+    return [
+        record
+        for record, sent in zip(recorded, decision.resolutions, strict=True)
+        if not is_settled(by_id[sent.requirement_id], sent, record)
+    ]
+
+
+def _check_state(
+    decision: Decision, row: RunRow, fresh: Sequence[v1.RequirementResolution]
+) -> None:
+    """An answer is welcome as long as its question is open; a bare continue needs a pause."""
+    is_repeat = bool(decision.resolutions) and not fresh
+    if fresh or is_repeat or row.run.state == v1.RUN_STATE_PAUSED:
+        return
+    state = v1.RunState.Name(row.run.state).removeprefix("RUN_STATE_")
+    raise RunNotPaused(decision.run_id, state)
+
+
+def _settled(
+    resolutions: Sequence[v1.RequirementResolution], known: Sequence[v1.Requirement]
+) -> list[Settled]:
+    """Answers with what they let start."""
+    by_id = {one.requirement_id: one for one in known}
+    return [
+        Settled(one.requirement_id, one, granted(by_id[one.requirement_id], one))
+        for one in resolutions
+    ]
+
+
+def _open(known: Sequence[v1.Requirement]) -> set[str]:
+    return {one.requirement_id for one in known if one.state == v1.REQUIREMENT_STATE_PENDING}
+
+
+def _completes_a_step(answers: Sequence[Settled], known: Sequence[v1.Requirement]) -> bool:
+    """Whether a step has every answer it waits for, now that these have come."""
+    answered = {one.requirement_id for one in answers}
+    steps = {one.executor_run_id for one in known if one.requirement_id in answered}
+    waiting = {
+        one.executor_run_id for one in known if one.requirement_id in _open(known) - answered
+    }
+    return bool(steps - waiting)
+
+
+def _resolved(
+    resolutions: Sequence[v1.RequirementResolution], known: Sequence[v1.Requirement], by: str
+) -> list[v1.RunEvent]:
+    steps = {one.requirement_id: one.step for one in known}
+    return [
+        v1.RunEvent(
+            step=steps[one.requirement_id],
+            requirement_resolved=v1.RequirementResolved(resolution=one, resolved_by=by),
+        )
+        for one in resolutions
+    ]
+
+
+def _expired(requirement: v1.Requirement, answer: v1.RequirementResolution | None) -> v1.RunEvent:
+    expired = v1.RequirementExpired(
+        requirement_id=requirement.requirement_id,
+        on_timeout=requirement.on_timeout,
+        resolution=answer,
+    )
+    return v1.RunEvent(step=requirement.step, requirement_expired=expired)
+
+
+def _subject(requirement: v1.Requirement) -> str:
+    """What a question is about, for the people who run the workflow."""
+    tool_name = requirement.tool_execution.tool_name
+    what = f"about the tool {tool_name!r} of" if tool_name else "of"
+    return f"the question {what} step {requirement.step.name!r}"

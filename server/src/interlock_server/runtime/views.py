@@ -1,0 +1,64 @@
+"""Views: what readers see of runs besides their rows, such as what they wait for or lack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from interlock import v1
+from interlock_server.engine.pauses import by_step
+from interlock_server.executors.registry import Registry
+from interlock_server.store.database import Database
+from interlock_server.store.definitions import definitions_list
+from interlock_server.store.records import Missing, RunRow
+from interlock_server.store.requirements import requirements_open, requirements_open_tools
+
+_OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
+
+
+class Views:
+    """Completes what is stored with what this process knows of its own code."""
+
+    def __init__(
+        self, database: Database, registry: Registry, definitions: Mapping[bytes, v1.Workflow]
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._definitions = definitions
+        self._lacking: dict[bytes, str] = {}
+
+    async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
+        """Runs with what they wait for, also in branches of running ones, and what they lack."""
+        waiting = {one.run.run_id: one for one in rows if one.run.state in _OPEN}
+        if waiting:
+            found = await requirements_open(self._database, list(waiting))
+            for run_id, row in waiting.items():
+                open_ones = found.get(run_id, [])
+                row.run.step_requirements.extend(by_step(open_ones))
+                row.run.missing_executor = await self._missing_of(row.digest, open_ones)
+        return [one.run for one in rows]
+
+    async def missing(self) -> Missing:
+        """All that open runs may need, and that is not here."""
+        for digest, workflow in (await definitions_list(self._database)).items():
+            self._learn(digest, workflow)
+        definitions = {digest: name for digest, name in self._lacking.items() if name}
+        tools = {
+            (agent, tool): missing
+            for agent, tool in await requirements_open_tools(self._database)
+            if (missing := self._registry.missing_tool(agent, tool))
+        }
+        return Missing(definitions, tools)
+
+    async def _missing_of(self, digest: bytes, requirements: Sequence[v1.Requirement]) -> str:
+        if digest not in self._lacking:
+            if digest in self._definitions:
+                self._learn(digest, self._definitions[digest])
+            else:
+                await self.missing()
+        calls = [one.tool_execution for one in requirements if one.HasField("tool_execution")]
+        names = (self._registry.missing_tool(one.agent_name, one.tool_name) for one in calls)
+        return self._lacking[digest] or next(filter(None, names), "")
+
+    def _learn(self, digest: bytes, workflow: v1.Workflow) -> None:
+        if digest not in self._lacking:
+            self._lacking[digest] = self._registry.missing(workflow.nodes)
