@@ -158,7 +158,8 @@ class Probe:
 
     async def call(self, key: Key, effect: Effect) -> Any:
         async def perform(performance: Performance) -> Any:
-            assert performance.run.idempotency_key == f"{performance.run.run_id}/{key}"
+            identity = effect.identity or key
+            assert performance.run.idempotency_key == f"{performance.run.run_id}/{identity}"
             if self._log.observe:
                 await self._log.observe("before", key)
             self._log.performs(key, performance.run)
