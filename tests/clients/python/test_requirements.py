@@ -57,7 +57,7 @@ FITTING = {
     "OUTPUT_REVIEW": "confirm reject edited_output retry",
     "ROUTE_SELECTION": "route_choice reject",
     "ITERATION_REVIEW": "confirm reject retry",
-    "ERROR_DECISION": "retry skip fail reject",
+    "ERROR_DECISION": "retry skip fail edited_output reject",
     "IN_DOUBT": "retry external_result fail reject",
 }
 

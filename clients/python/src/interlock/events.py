@@ -241,6 +241,57 @@ class StepSkippedEvent(ResultEvent[v1.StepSkipped], case="step_skipped"):
         return self.payload.reason
 
 
+class StepPausedEvent(Event[v1.StepPaused], case="step_paused"):
+    """A node itself waits for a person."""
+
+    @cached_property
+    def step_requirement(self) -> StepRequirement:
+        """What it waits for."""
+        return StepRequirement(self.payload.step_requirement)
+
+
+class StepContinuedEvent(Event[v1.StepContinued], case="step_continued"):
+    """A node goes on with what a person decided."""
+
+    @property
+    def requirement_id(self) -> str:
+        """The requirement that was resolved."""
+        return self.payload.requirement_id
+
+    @property
+    def kind(self) -> str:
+        """Its kind, for example `"OUTPUT_REVIEW"`."""
+        return enum_name(v1.RequirementKind, self.payload.kind)
+
+
+class StepRejectedEvent(Event[v1.StepRejected], case="step_rejected"):
+    """A person refused a node or its output."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the requirement that was refused, for example `"OUTPUT_REVIEW"`."""
+        return enum_name(v1.RequirementKind, self.payload.kind)
+
+    @property
+    def note(self) -> str:
+        """What the person said about it."""
+        return self.payload.note
+
+    @property
+    def on_reject(self) -> str:
+        """What happens now: `"SKIP"`, `"CANCEL"`, `"ELSE"` or `"RETRY"`."""
+        return enum_name(v1.OnReject, self.payload.on_reject)
+
+
+class OutputEditedEvent(ResultEvent[v1.OutputEdited], case="output_edited"):
+    """A person replaced or supplied an output."""
+
+    @property
+    def output(self) -> Any:
+        """What the node gives now: a JSON value."""
+        return self.result.content
+
+
 # Containers.
 
 
@@ -349,6 +400,15 @@ class RouterCompletedEvent(ResultEvent[v1.RouterCompleted], case="router_complet
     def executed_count(self) -> int:
         """How many nodes ran."""
         return self.payload.executed_count
+
+
+class RouteSelectedEvent(Event[v1.RouteSelected], case="route_selected"):
+    """A person chose the routes of a router."""
+
+    @property
+    def selected_routes(self) -> list[str]:
+        """Names of the routes, in the order in which they run."""
+        return list(self.payload.selected_routes)
 
 
 class ParallelStartedEvent(Event[v1.ParallelStarted], case="parallel_started"):

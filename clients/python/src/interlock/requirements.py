@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from interlock import v1
 from interlock._convert import enum_name, moment
+from interlock._nodes import AboutNode
 from interlock._places import AtStep, WithExecutor
 from interlock.decisions import Decision, OnReject
 from interlock.questions import FeedbackQuestion, UserInputField
@@ -38,13 +39,13 @@ _FITTING = {
     "OUTPUT_REVIEW": {"confirm", "reject", "edited_output", "retry"},
     "ROUTE_SELECTION": {"route_choice", "reject"},
     "ITERATION_REVIEW": {"confirm", "reject", "retry"},
-    "ERROR_DECISION": {"retry", "skip", "fail", "reject"},
+    "ERROR_DECISION": {"retry", "skip", "fail", "edited_output", "reject"},
     "IN_DOUBT": {"retry", "external_result", "fail", "reject"},
 }
 """Which answers fit which kind. A kind that is newer than this client takes any."""
 
 
-class Requirement(AtStep, WithExecutor):
+class Requirement(AtStep, WithExecutor, AboutNode):
     """One thing that waits for a person or for an outside system.
 
     Its methods only note a decision on this object. `continue_run` and `resolve` send it.
@@ -286,7 +287,7 @@ class Requirement(AtStep, WithExecutor):
         self.decide(Decision.external_error(message))
 
     def edit_output(self, output: Any) -> None:
-        """Replaces the output under review with any JSON value."""
+        """Replaces the output under review, or supplies that of a failed step: any JSON value."""
         self.decide(Decision.edit_output(output))
 
     def select_routes(self, *routes: str) -> None:
@@ -361,6 +362,79 @@ class StepRequirement(AtStep, WithExecutor):
     def requirements(self) -> list[Requirement]:
         """All requirements of the step, those of its executor first."""
         return [*self.executor_requirements, *self.step_requirements]
+
+    # What the step itself waits for, and the ways to answer it.
+
+    @property
+    def requires_confirmation(self) -> bool:
+        """Whether the step waits for a yes before it runs."""
+        return self._asks("STEP_CONFIRMATION")
+
+    @property
+    def requires_user_input(self) -> bool:
+        """Whether the step waits for values before it runs."""
+        return self._asks("STEP_INPUT")
+
+    @property
+    def requires_route_selection(self) -> bool:
+        """Whether the router waits for a choice of its routes."""
+        return self._asks("ROUTE_SELECTION")
+
+    @property
+    def requires_output_review(self) -> bool:
+        """Whether an output, or an iteration of a loop, waits for a judgement."""
+        return self._asks("OUTPUT_REVIEW", "ITERATION_REVIEW")
+
+    @property
+    def requires_error_decision(self) -> bool:
+        """Whether a failed step waits for a decision."""
+        return self._asks("ERROR_DECISION")
+
+    @property
+    def question(self) -> Requirement:
+        """What the step itself waits for.
+
+        Raises:
+            ValueError: only tool calls inside it wait; they are `executor_requirements`.
+        """
+        if not self.step_requirements:
+            raise ValueError(f"step {self.step_name!r} waits for tool calls, not for itself")
+        return self.step_requirements[0]
+
+    def confirm(self, note: str | None = None) -> None:
+        """Lets the step or its output pass; see `Requirement.confirm`."""
+        self.question.confirm(note)
+
+    def reject(self, feedback: str | None = None, *, on_reject: OnReject | None = None) -> None:
+        """Keeps the step from running, or refuses its output; see `Requirement.reject`."""
+        self.question.reject(feedback, on_reject=on_reject)
+
+    def edit(self, output: Any) -> None:
+        """Replaces the output, or supplies that of a failed step; see `Requirement.edit_output`."""
+        self.question.edit_output(output)
+
+    def set_user_input(self, **values: Any) -> None:
+        """Supplies the step's values by name; one that is left out keeps its default."""
+        self.question.provide_user_input(values)
+
+    def select(self, *routes: str) -> None:
+        """Chooses routes, in the order in which they shall run; see `Requirement.select_routes`."""
+        self.question.select_routes(*routes)
+
+    def retry(self, feedback: str | None = None) -> None:
+        """Runs it again, with what to do better; see `Requirement.retry`."""
+        self.question.retry(feedback)
+
+    def skip(self) -> None:
+        """Passes over a failed step; see `Requirement.skip`."""
+        self.question.skip()
+
+    def fail(self, message: str | None = None) -> None:
+        """Lets a failed step fail; see `Requirement.fail`."""
+        self.question.fail(message)
+
+    def _asks(self, *kinds: str) -> bool:
+        return any(one.kind in kinds for one in self.step_requirements)
 
     @property
     def is_resolved(self) -> bool:

@@ -59,6 +59,8 @@ class StepResult(AtStep, WithExecutor):
         message: The result as the server sent it.
         steps: Results of the nodes inside this one, oldest first. Only in
             `RunOutput.step_results`, where they make a tree.
+        is_superseded: Whether a later result counts instead, because a person edited,
+            refused or sent back this one.
     """
 
     def __init__(self, message: v1.StepResult) -> None:
@@ -66,6 +68,7 @@ class StepResult(AtStep, WithExecutor):
         self._step = message.step
         self._executor = message.executor
         self.steps: list[StepResult] = []
+        self.is_superseded = False
 
     @property
     def name(self) -> str:
@@ -246,6 +249,31 @@ class RunOutput:
         return [one for one in self.requirements if one.needs_external_execution]
 
     @property
+    def steps_requiring_confirmation(self) -> list[StepRequirement]:
+        """The steps that wait for a yes before they run."""
+        return [one for one in self.step_requirements if one.requires_confirmation]
+
+    @property
+    def steps_requiring_user_input(self) -> list[StepRequirement]:
+        """The steps that wait for values before they run."""
+        return [one for one in self.step_requirements if one.requires_user_input]
+
+    @property
+    def steps_requiring_route(self) -> list[StepRequirement]:
+        """The routers that wait for a choice of their routes."""
+        return [one for one in self.step_requirements if one.requires_route_selection]
+
+    @property
+    def steps_requiring_output_review(self) -> list[StepRequirement]:
+        """The steps whose output waits for a judgement, and the loops between iterations."""
+        return [one for one in self.step_requirements if one.requires_output_review]
+
+    @property
+    def steps_with_errors(self) -> list[StepRequirement]:
+        """The failed steps that wait for a decision."""
+        return [one for one in self.step_requirements if one.requires_error_decision]
+
+    @property
     def error(self) -> RunError | None:
         """Why it failed; None when it did not."""
         return RunError.of(self.message.error) if self.message.HasField("error") else None
@@ -292,7 +320,10 @@ class RunOutput:
 def _tree(messages: Iterable[v1.StepResult]) -> list[StepResult]:
     results = [StepResult(message) for message in messages]
     containers = {result.step_id: result for result in results}
+    newest = {result.path: result for result in results}
     roots: list[StepResult] = []
+    for result in results:
+        result.is_superseded = newest[result.path] is not result
     for result in results:
         parent = containers.get(result.parent_step_id)
         (roots if parent is None else parent.steps).append(result)

@@ -195,9 +195,8 @@ class Run(_message.Message):
     def step_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
         """Output only. Results of finished nodes, oldest first, containers included;
         `StepResult.step.parent_step_id` makes them a tree. A result that a person
-        edited or refused is followed by the one that counts instead, with the same
-        `step_id`; a step that ran again has a new `step_id`. `ListRuns` leaves
-        them out.
+        edited, refused or sent back is followed by the one that counts instead,
+        with the same `path`. `ListRuns` leaves them out.
         """
 
     @_builtins.property
