@@ -110,6 +110,13 @@ def serve(
             help="Server processes behind the address; one that dies is replaced.",
         ),
     ] = 1,
+    reuse_port: Annotated[
+        bool,
+        typer.Option(
+            envvar="INTERLOCK_REUSE_PORT",
+            help="Share the address with other servers of this machine that do so too.",
+        ),
+    ] = False,
     worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
     log_format: Annotated[
         LogFormat, typer.Option(help="For people or for programs.")
@@ -140,7 +147,7 @@ def serve(
         watchers_max=watchers_max,
         retention_days=retention_days,
         open_runs_max=open_runs_max,
-        reuse_port=worker or None,
+        reuse_port=reuse_port or worker or None,
     )
     if not settings.reuse_port:
         check_address(screen, settings.address)
