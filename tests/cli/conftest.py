@@ -140,6 +140,18 @@ class ServerProcess:
         """Sends a signal."""
         self._process.send_signal(number)
 
+    def children(self) -> list[int]:
+        """The processes that it has started, as far as they live."""
+        pid = self._process.pid
+        listed = subprocess.run(
+            ["ps", "--ppid", str(pid), "-o", "pid=,stat="],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        rows = [line.split() for line in listed.stdout.splitlines()]
+        return [int(child) for child, state in rows if not state.startswith("Z")]
+
     def wait(self) -> tuple[int, str]:
         """Waits for its end; gives its exit code and its log."""
         _, log = self._process.communicate(timeout=SECONDS_MAX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import uuid
@@ -134,7 +135,7 @@ def test_a_paused_run_outlives_the_server(server: Start, folder: Path, interlock
     code, log = first.stop(signal.SIGINT)
     assert code == 0
     assert "stopping" in log
-    assert "signal=SIGINT" in log
+    assert "reason=SIGINT" in log
     assert "stopped" in log
     second = server(*arguments, "--grace-seconds", "0.1")
     target = ("--target", second.target)
@@ -199,3 +200,45 @@ def test_what_may_have_happened_is_asked_about(
     failed = interlock("fail", never, "--message", "nobody knows", "--follow", *target)
     assert failed.code in (0, 1)
     assert "nobody knows" in failed.out
+
+
+# Several processes.
+
+
+@pytest.mark.slow
+def test_workers_share_an_address_and_one_that_dies_is_replaced(
+    server: Start, url: str, interlock: Command
+) -> None:
+    serving = server("--database-url", url, "--lease-seconds", "1", "--workers", "2")
+    target = ("--target", serving.target)
+    paused = interlock("run", "Refund", "--json", *target).json
+    [requirement] = interlock("pending", "--json", *target).json["requirements"]
+    first, second = serving.children()
+    os.kill(first, signal.SIGKILL)
+    done = interlock("approve", requirement["requirementId"], "--follow", *target)
+    assert done.code == 0, done.err
+    assert (
+        interlock("runs", paused["runId"], "--json", *target).json["state"] == "RUN_STATE_COMPLETED"
+    )
+    until(lambda: len(serving.children()) == 2 and first not in serving.children())
+    assert second in serving.children()
+    workers = serving.children()
+    code, log = serving.stop()
+    assert code == 0
+    assert "worker died" in log
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.slow
+def test_workers_end_with_whoever_started_them(server: Start, url: str) -> None:
+    serving = server("--database-url", url, "--workers", "2")
+    workers = serving.children()
+    serving.send(signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert serving.wait()[0] == -signal.SIGKILL
+
+
+def test_an_app_that_no_worker_can_serve(serve: Command) -> None:
+    done = serve("no_such_module:app", "--address", "127.0.0.1:0", "--workers", "2")
+    assert done.code == 2
+    assert done.err.startswith("error: there is no module 'no_such_module'")

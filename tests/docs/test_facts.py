@@ -23,7 +23,7 @@ from interlock import v1
 from interlock_server import Settings
 from interlock_server.cli.exits import Exit
 from interlock_server.engine.keys import ROOT as TOP
-from interlock_server.runtime import leg, runtime
+from interlock_server.runtime import desk, leg, runtime
 from interlock_server.runtime.runtime import Timing
 from interlock_server.service.errors import STATUS
 from interlock_server.store.tables import metadata
@@ -222,7 +222,7 @@ async def test_the_run_that_is_followed_has_these_commits(
         monkeypatch.setattr(place, name, spy)
 
     spied(runtime, "run_create", lambda *given: [_kinds(given[3]), [], []])
-    spied(runtime, "requirements_resolve", lambda *given: [_kinds(given[3]), [], []])
+    spied(desk, "requirements_resolve", lambda *given: [_kinds(given[3]), [], []])
     spied(leg, "run_commit", lambda _database, _lease, progress, *_: _progress(progress))
     app = importlib.import_module("agent_confirmation").app
     async with served(app, database_url, timing=Timing(commit_delay=60.0)) as service:

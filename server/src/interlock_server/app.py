@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+from interlock_server import limits
 from interlock_server.authoring.compile import DefinitionError, compile_workflows
 from interlock_server.authoring.steps import Workflow
 from interlock_server.executors.registry import Registry
@@ -49,10 +50,15 @@ class Interlock:
         return tuple(self._workflows)
 
     def runtime(
-        self, database: Database, world: World | None = None, timing: Timing | None = None
+        self,
+        database: Database,
+        world: World | None = None,
+        timing: Timing | None = None,
+        open_runs_max: int = limits.open_runs_max,
     ) -> Runtime:
         """A runtime of these workflows; for programs that bring their own server."""
-        return Runtime(database, dict(self._workflows), self._registry, world, timing)
+        workflows = dict(self._workflows)
+        return Runtime(database, workflows, self._registry, world, timing, open_runs_max)
 
     @asynccontextmanager
     async def running(self, settings: Settings | None = None) -> AsyncIterator[str]:
@@ -64,10 +70,11 @@ class Interlock:
             SchemaMismatch: the database has another schema.
         """
         settings = settings or Settings()
-        database = await _open(settings)
-        timing = Timing(settings.lease_seconds, settings.commit_delay_seconds)
-        runtime = self.runtime(database, timing=timing)
-        server = Server(runtime, settings.watchers_max)
+        database = await open_prepared_database(settings)
+        runtime = self.runtime(
+            database, timing=_timing(settings), open_runs_max=settings.open_runs_max
+        )
+        server = Server(runtime, settings.watchers_max, shares_port=settings.reuse_port)
         try:
             await runtime.start()
             port = await _listen(server, settings.address)
@@ -137,6 +144,15 @@ async def _listen(server: Server, address: str) -> int:
         raise AddressUnusable(f"cannot listen on {address}: it is in use, or not ours") from error
 
 
+def _timing(settings: Settings) -> Timing:
+    days = settings.retention_days
+    return Timing(
+        lease=settings.lease_seconds,
+        commit_delay=settings.commit_delay_seconds,
+        retention=None if days is None else days * 24 * 3_600,
+    )
+
+
 async def open_database(settings: Settings) -> Database:
     """The database of a server, given or embedded; its schema is not looked at.
 
@@ -148,8 +164,13 @@ async def open_database(settings: Settings) -> Database:
     return await database_open(settings.database_url.get_secret_value(), settings.pool_size)
 
 
-async def _open(settings: Settings) -> Database:
-    """The database of a server: given and checked, or embedded and brought up to date."""
+async def open_prepared_database(settings: Settings) -> Database:
+    """The database of a server: given and checked, or embedded and brought up to date.
+
+    Raises:
+        DatabaseUnusable: it cannot be reached, or is not one that Interlock can use.
+        SchemaMismatch: it has another schema.
+    """
     database = await open_database(settings)
     try:
         if settings.database_url is None:

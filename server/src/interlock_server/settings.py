@@ -23,6 +23,9 @@ class Settings(BaseSettings):
             of a process that died.
         grace_seconds: how long a stop waits for calls and effects under way.
         watchers_max: open streams at most.
+        retention_days: how long a run is kept after its end; unset means for ever.
+        open_runs_max: runs that have not ended at most, over all servers.
+        reuse_port: share the address with other servers of this machine that do so too.
     """
 
     model_config = SettingsConfigDict(
@@ -37,3 +40,6 @@ class Settings(BaseSettings):
     commit_delay_seconds: float = Field(default=0.02, ge=0.0, le=1.0)
     grace_seconds: float = Field(default=10.0, ge=0.0, le=3_600.0)
     watchers_max: int = Field(default=limits.watchers_max, ge=1)
+    retention_days: float | None = Field(default=None, gt=0.0, le=36_600.0)
+    open_runs_max: int = Field(default=limits.open_runs_max, ge=1)
+    reuse_port: bool = False

@@ -134,6 +134,7 @@ class AsyncClient:
         labels: Mapping[str, str] | None = None,
         create_time_min: datetime | None = None,
         create_time_max: datetime | None = None,
+        stuck: bool = False,
     ) -> AsyncIterator[RunOutput]:
         """Lists runs, newest first; see `Client.list_runs`."""
         selected = run_filter(
@@ -143,6 +144,7 @@ class AsyncClient:
             labels=labels,
             create_time_min=create_time_min,
             create_time_max=create_time_max,
+            stuck=stuck,
         )
         return AsyncStream(self._service.runs.list(selected))
 

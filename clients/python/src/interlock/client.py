@@ -163,6 +163,7 @@ class Client:
         labels: Mapping[str, str] | None = None,
         create_time_min: datetime | None = None,
         create_time_max: datetime | None = None,
+        stuck: bool = False,
     ) -> Iterator[RunOutput]:
         """Lists runs without their step results, newest first, page by page.
 
@@ -175,6 +176,8 @@ class Client:
             labels: With all of these labels.
             create_time_min: Created at or after this time, which needs a zone.
             create_time_max: Created before this time.
+            stuck: Have not ended, and need code that the server lacks; see
+                `RunOutput.missing_executor`.
         """
         selected = run_filter(
             workflow_id=workflow_id,
@@ -183,6 +186,7 @@ class Client:
             labels=labels,
             create_time_min=create_time_min,
             create_time_max=create_time_max,
+            stuck=stuck,
         )
         return Stream(self._service.runs.list(selected))
 

@@ -489,6 +489,26 @@ class RequirementResolvedEvent(Event[v1.RequirementResolved], case="requirement_
         return self.payload.resolved_by
 
 
+class RequirementExpiredEvent(Event[v1.RequirementExpired], case="requirement_expired"):
+    """Nobody answered a requirement in time."""
+
+    @property
+    def requirement_id(self) -> str:
+        """The requirement."""
+        return self.payload.requirement_id
+
+    @property
+    def on_timeout(self) -> str:
+        """What happens now: `"CANCEL"`, `"REJECT"`, `"APPROVE"`, `"SKIP"` or `"FAIL"`."""
+        return enum_name(v1.OnTimeout, self.payload.on_timeout)
+
+    @property
+    def decision(self) -> Decision | None:
+        """The answer that it counts as; None when the run is cancelled."""
+        resolution = self.payload.resolution
+        return Decision(resolution) if resolution.WhichOneof("resolution") else None
+
+
 class RunContentEvent(Event[v1.ContentDelta], case="content_delta"):
     """A piece of text from an agent. It is not stored, so a stream that is late misses it."""
 

@@ -32,6 +32,7 @@ class WorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: Literal[False] = False,
@@ -43,6 +44,7 @@ class WorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         request_id: str | None = None,
         stream: Literal[True],
     ) -> RunStream: ...
@@ -53,6 +55,7 @@ class WorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool,
     ) -> RunOutput | RunStream: ...
@@ -62,6 +65,7 @@ class WorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool = False,
@@ -72,6 +76,8 @@ class WorkflowHandle:
             input: Any JSON value; None means none.
             session_id: The session to run in; None means a new one.
             labels: Labels for the run, at most 64.
+            run_timeout: How long the run may take, its pauses included, in seconds; after
+                that it fails. None means as the workflow says.
             wait_timeout: Longest time to wait until the run pauses or ends, in seconds;
                 the run as it is when the time is over is returned. None means as long as
                 it takes, 0 means not at all.
@@ -80,7 +86,7 @@ class WorkflowHandle:
             stream: Whether to get the events until the run pauses or ends, instead of the
                 run as it is then. The run starts when the first event is asked for.
         """
-        spec = self._ref.spec(input, session_id, labels)
+        spec = self._ref.spec(input, session_id, labels, run_timeout)
         if stream:
             refuse_wait(wait_timeout)
             return RunStream(self._service.runs.run_stream(spec, request_id, self._ref.remember))
@@ -160,6 +166,7 @@ class AsyncWorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: Literal[False] = False,
@@ -171,6 +178,7 @@ class AsyncWorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         request_id: str | None = None,
         stream: Literal[True],
     ) -> AsyncRunStream: ...
@@ -181,6 +189,7 @@ class AsyncWorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool,
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
@@ -190,6 +199,7 @@ class AsyncWorkflowHandle:
         *,
         session_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        run_timeout: float | None = None,
         wait_timeout: float | None = None,
         request_id: str | None = None,
         stream: bool = False,
@@ -198,7 +208,7 @@ class AsyncWorkflowHandle:
 
         With `stream=True` it is not awaited: `async for event in handle.arun(..., stream=True)`.
         """
-        spec = self._ref.spec(input, session_id, labels)
+        spec = self._ref.spec(input, session_id, labels, run_timeout)
         runs = self._service.runs
         if stream:
             refuse_wait(wait_timeout)

@@ -157,6 +157,11 @@ class Requirement(AtStep, WithExecutor, AboutNode):
         """When it stops waiting by itself; None means never."""
         return moment(self.message, "expire_time")
 
+    @property
+    def on_timeout(self) -> str | None:
+        """What happens then: `"CANCEL"`, `"REJECT"`, `"APPROVE"`, `"SKIP"` or `"FAIL"`."""
+        return enum_name(v1.OnTimeout, self.message.on_timeout) or None
+
     # What it needs, for as long as nothing is decided.
 
     @property

@@ -313,6 +313,16 @@ class RunOutput:
         """When it ended."""
         return moment(self.message, "end_time")
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends by itself, as failed, unless it ended before; None means never."""
+        return moment(self.message, "expire_time")
+
+    @property
+    def missing_executor(self) -> str | None:
+        """Name of code that it needs and that the server lacks; None when it can go on."""
+        return self.message.missing_executor or None
+
     def __repr__(self) -> str:
         return f"<RunOutput {self.run_id!r} of {self.workflow_id!r} {self.status}>"
 

@@ -26,12 +26,17 @@ _log = structlog.get_logger()
 
 
 async def serve_until_stopped(
-    app: Interlock, settings: Settings, announce: Callable[[str], None]
+    app: Interlock,
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    heeds_input: bool = False,
 ) -> None:
     """Serves until a signal comes.
 
     Args:
         announce: is told where, as soon as calls are taken.
+        heeds_input: stop, too, when standard input ends: whoever started this is gone.
 
     Raises:
         AddressUnusable: the address cannot be had.
@@ -39,6 +44,8 @@ async def serve_until_stopped(
         SchemaMismatch: the database has another schema.
     """
     stop = _Stop()
+    if heeds_input:
+        threading.Thread(target=stop.at_end_of_input, daemon=True).start()
     try:
         async with app.running(settings) as target:
             announce(target)
@@ -62,14 +69,21 @@ class _Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
+    def at_end_of_input(self) -> None:
+        """Stops the task when standard input ends."""
+        while os.read(sys.stdin.fileno(), 1_024):
+            pass
+        self.was_asked = True
+        self._loop.call_soon_threadsafe(self._stop, "end of input")
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.was_asked:
             end_process(128 + number)
         self.was_asked = True
         self._loop.call_soon_threadsafe(self._stop, signal.Signals(number).name)
 
-    def _stop(self, name: str) -> None:
-        _log.info("stopping", signal=name)
+    def _stop(self, reason: str) -> None:
+        _log.info("stopping", reason=reason)
         assert self._task is not None
         self._task.cancel()
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from interlock import events as on
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import as_call, as_json, as_text, cut, safe, safe_lines
+from interlock_server.cli.waiting import AT_TIMEOUT
 
 if TYPE_CHECKING:
     from interlock import Event
@@ -186,6 +187,7 @@ _INSIDE = (
     on.RunContentEvent,
     on.StepExecutorPausedEvent,
     on.RequirementResolvedEvent,
+    on.RequirementExpiredEvent,
     on.ToolCallStartedEvent,
     on.ToolCallCompletedEvent,
 )
@@ -220,6 +222,8 @@ def _lines(event: Event[Any]) -> Iterable[tuple[str, Text | str]]:
             yield "skip", f"{name}: {_flat(event.reason)}"
         case on.RequirementResolvedEvent():
             yield "answer", f"{_decision(event)}{_by(event.resolved_by)}"
+        case on.RequirementExpiredEvent():
+            yield "answer", f"nobody in time: {AT_TIMEOUT.get(event.on_timeout, '')}"
         case _:
             yield from _branches(event, name)
 

@@ -17,7 +17,7 @@ from interlock_server.cli.inputs import read_input, read_labels
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.service import PATIENTLY, command, connected, refuse
 from interlock_server.cli.text import as_text, cut, safe, safe_lines
-from interlock_server.cli.times import ago, moment, span
+from interlock_server.cli.times import ago, due, moment, span
 from interlock_server.cli.waiting import show_waiting
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ def run(
         int | None,
         typer.Option("--version", metavar="N", help="Version of the workflow; default: newest."),
     ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--run-timeout",
+            metavar="SECONDS",
+            help="How long the run may take, pauses included; then it fails.",
+        ),
+    ] = None,
     request_id: Annotated[
         str | None,
         typer.Option("--request-id", metavar="ID", help="Calls with the same one start one run."),
@@ -99,7 +107,11 @@ def run(
     screen = Screen(as_json=as_json, target=target)
     streams = wait and (not as_json if stream is None else stream)
     asks = _asks(screen, interactive, streams=streams)
-    given: dict[str, Any] = {"session_id": session, "request_id": request_id}
+    given: dict[str, Any] = {
+        "session_id": session,
+        "request_id": request_id,
+        "run_timeout": run_timeout,
+    }
     with screen.refusing():
         given["input"] = read_input(text, input_json, input_file)
         given["labels"] = read_labels(label or [])
@@ -163,6 +175,9 @@ def runs(
         list[str] | None,
         typer.Option("--label", "-l", metavar="KEY=VALUE", help="With this label; repeatable."),
     ] = None,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Not ended, and in need of code that the server lacks.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
@@ -180,6 +195,7 @@ def runs(
             session_id=session,
             states=[one.value for one in state or []],
             labels=labels,
+            stuck=stuck,
         )
         found = list(islice(listed, limit + 1))
     _show_list(screen, found[:limit], has_more=len(found) > limit)
@@ -286,15 +302,19 @@ def _show_list(screen: Screen, found: list[RunOutput], *, has_more: bool) -> Non
         screen.note("no runs")
         return
     table = Table("RUN", "WORKFLOW", "STATE", "BEGAN", "LABELS", box=None, pad_edge=False)
+    needs = [safe(one.missing_executor or "") for one in found]
+    if any(needs):
+        table.add_column("NEEDS")
     table.columns[0].no_wrap = True
     short = shortened((one.run_id for one in found), screen)
-    for one in found:
+    for one, missing in zip(found, needs, strict=True):
         table.add_row(
             short(one.run_id),
             safe(one.workflow_id),
             Text(one.state.lower(), style=_STYLES.get(one.state, "")),
             f"{ago(one.created_at)} ago",
             _labels(one),
+            *([missing] if any(needs) else []),
         )
     screen.print(table)
     if has_more:
@@ -316,6 +336,10 @@ def _show_one(screen: Screen, one: RunOutput) -> None:
         "began": moment(one.created_at),
         "by": safe(one.started_by),
         "labels": _labels(one),
+        "ends": f"{due(one.expires_at)}, as failed" if one.expires_at and not one.ended_at else "",
+        "needs": f"{safe(one.missing_executor)}, which is not served"
+        if one.missing_executor
+        else "",
         "error": safe(str(one.error)) if one.error else "",
     }
     for name, fact in facts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,6 +83,41 @@ def serve(
             help="Open streams at most; default: 10,000.",
         ),
     ] = None,
+    retention_days: Annotated[
+        float | None,
+        typer.Option(
+            envvar="INTERLOCK_RETENTION_DAYS",
+            metavar="DAYS",
+            help="How long a run is kept after its end, with its events; default: for ever.",
+        ),
+    ] = None,
+    open_runs_max: Annotated[
+        int | None,
+        typer.Option(
+            envvar="INTERLOCK_OPEN_RUNS_MAX",
+            metavar="N",
+            help="Runs that have not ended at most, over all servers; default: 1,000,000.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            max=64,
+            metavar="N",
+            help="Server processes behind the address; one that dies is replaced.",
+        ),
+    ] = 1,
+    reuse_port: Annotated[
+        bool,
+        typer.Option(
+            envvar="INTERLOCK_REUSE_PORT",
+            help="Share the address with other servers of this machine that do so too.",
+        ),
+    ] = False,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
     log_format: Annotated[
         LogFormat, typer.Option(help="For people or for programs.")
     ] = LogFormat.CONSOLE,
@@ -94,6 +130,8 @@ def serve(
     """
     from interlock_server.cli.addresses import check_address
     from interlock_server.cli.logs import configure_logs
+    from interlock_server.cli.process import serve_until_stopped
+    from interlock_server.cli.workers import serve_with_workers
 
     screen = Screen()
     configure_logs(log_format, log_level)
@@ -107,10 +145,23 @@ def serve(
         commit_delay_seconds=commit_delay_seconds,
         grace_seconds=grace_seconds,
         watchers_max=watchers_max,
+        retention_days=retention_days,
+        open_runs_max=open_runs_max,
+        reuse_port=reuse_port or worker or None,
     )
-    check_address(screen, settings.address)
+    if not settings.reuse_port:
+        check_address(screen, settings.address)
     loaded = _load(screen, app, shows_trace=log_level is LogLevel.DEBUG)
-    _run(screen, loaded, settings, log_format)
+
+    def announce(target: str) -> None:
+        _announce(loaded, settings, target, log_format)
+
+    if workers > 1:
+        command = ["serve", app, "--worker", "--log-format", log_format, "--log-level", log_level]
+        serving = serve_with_workers(settings, workers, command, announce)
+    else:
+        serving = serve_until_stopped(loaded, settings, announce, heeds_input=worker)
+    _run(screen, serving)
 
 
 def _load(screen: Screen, spec: str, *, shows_trace: bool) -> Interlock:
@@ -124,19 +175,18 @@ def _load(screen: Screen, spec: str, *, shows_trace: bool) -> Interlock:
         screen.fail(Exit.USAGE, str(problem))
 
 
-def _run(screen: Screen, app: Interlock, settings: Settings, log_format: LogFormat) -> None:
+def _run(screen: Screen, serving: Coroutine[None, None, None]) -> None:
     import asyncio
 
     from interlock_server.app import AddressUnusable
-    from interlock_server.cli.process import serve_until_stopped
+    from interlock_server.cli.workers import WorkerRefused
     from interlock_server.store.opening import DatabaseUnusable
     from interlock_server.store.schema import SchemaMismatch
 
-    def announce(target: str) -> None:
-        _announce(app, settings, target, log_format)
-
     try:
-        asyncio.run(serve_until_stopped(app, settings, announce))
+        asyncio.run(serving)
+    except WorkerRefused as refused:
+        raise typer.Exit(refused.code) from None
     except (AddressUnusable, DatabaseUnusable, SchemaMismatch) as problem:
         screen.fail(Exit.NOT_SERVED, str(problem))
 

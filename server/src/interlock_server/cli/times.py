@@ -17,6 +17,14 @@ def moment(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC, {ago(time)} ago"
 
 
+def due(time: datetime | None) -> str:
+    """How long it is until something happens, for example `in 5 min`."""
+    if time is None:
+        return ""
+    left = (time - datetime.now(UTC)).total_seconds()
+    return f"in {span(left)}" if left > 0 else "now"
+
+
 def span(seconds: float) -> str:
     """A length of time in its largest unit, for example `5 min`."""
     number = max(0.0, seconds)

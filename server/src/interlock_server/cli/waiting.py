@@ -11,7 +11,7 @@ from rich.text import Text
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.service import answers_to
 from interlock_server.cli.text import as_json, as_text, safe
-from interlock_server.cli.times import moment
+from interlock_server.cli.times import due, moment
 
 if TYPE_CHECKING:
     from interlock import Requirement, UserInputField
@@ -23,6 +23,15 @@ NEEDS = {
     "IN_DOUBT": "a decision: it may have happened",
 }
 """What each kind of requirement waits for."""
+
+AT_TIMEOUT = {
+    "CANCEL": "the run is cancelled",
+    "REJECT": "it counts as rejected",
+    "APPROVE": "it counts as approved",
+    "SKIP": "the step is skipped",
+    "FAIL": "it fails",
+}
+"""What happens when nobody answers in time."""
 
 _LINE_MAX = 100
 
@@ -54,6 +63,7 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
         "run": f"{safe(requirement.run_id)} of {place}",
         "asks": who_asks(requirement),
         "since": moment(requirement.created_at),
+        "until": _until(requirement),
         "says": safe(requirement.prompt),
     }
     for name, fact in facts.items():
@@ -85,6 +95,13 @@ def _show_args(screen: Screen, args: Mapping[str, Any]) -> None:
 def needs(requirement: Requirement) -> str:
     """What a requirement waits for, in a few words."""
     return NEEDS.get(requirement.kind, safe(requirement.kind.lower().replace("_", " ")))
+
+
+def _until(requirement: Requirement) -> str:
+    """When it stops waiting, and what happens then."""
+    if requirement.expires_at is None:
+        return ""
+    return f"{due(requirement.expires_at)}; then {AT_TIMEOUT.get(requirement.on_timeout or '', '')}"
 
 
 def who_asks(requirement: Requirement) -> str:

@@ -40,7 +40,6 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", limits.message_bytes_max),
     ("grpc.max_send_message_length", limits.message_bytes_max),
     ("grpc.max_metadata_size", limits.metadata_bytes_max),
-    ("grpc.so_reuseport", 0),
     # Clients may ping idle streams every ten seconds, to keep proxies from closing them.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -53,10 +52,18 @@ _OPTIONS = (
 class Server:
     """One gRPC server over one runtime."""
 
-    def __init__(self, runtime: Runtime, watchers_max: int = limits.watchers_max) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        watchers_max: int = limits.watchers_max,
+        *,
+        shares_port: bool = False,
+    ) -> None:
+        """Makes a server that does not listen yet; `shares_port` with others on this machine."""
         self._runtime = runtime
+        options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(interceptors=(ErrorInterceptor(),), options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=(ErrorInterceptor(),), options=options)
         streams = Streams(runtime, watchers_max)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(
             RunService(runtime, streams), self._server

@@ -73,14 +73,16 @@ def run_spec(
     input: Any,  # noqa: A002 # the name in the contract
     session_id: str | None,
     labels: Mapping[str, str] | None,
+    run_timeout: float | None,
 ) -> v1.RunSpec:
-    """What to run. None as input means none."""
+    """What to run. None as input or as timeout means none."""
     return v1.RunSpec(
         workflow_id=workflow_id,
         workflow_version=version,
         session_id=session_id or "",
         input_json="" if input is None else jsontext.dumps(input),
         labels=labels or {},
+        run_timeout=None if run_timeout is None else duration(run_timeout),
     )
 
 
@@ -219,6 +221,7 @@ def run_filter(
     labels: Mapping[str, str] | None,
     create_time_min: datetime | None,
     create_time_max: datetime | None,
+    stuck: bool,
 ) -> v1.RunFilter:
     """Selects runs; None and empty select all."""
     return v1.RunFilter(
@@ -228,6 +231,7 @@ def run_filter(
         labels=labels or {},
         create_time_min=timestamp(create_time_min),
         create_time_max=timestamp(create_time_max),
+        stuck=stuck,
     )
 
 

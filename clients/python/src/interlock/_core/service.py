@@ -38,9 +38,10 @@ class WorkflowRef:
         input: Any,  # noqa: A002 # the name in the contract
         session_id: str | None,
         labels: Mapping[str, str] | None,
+        run_timeout: float | None,
     ) -> v1.RunSpec:
         """What to run."""
-        return run_spec(self.workflow_id, self.version, input, session_id, labels)
+        return run_spec(self.workflow_id, self.version, input, session_id, labels, run_timeout)
 
     def remember(self, session_id: str) -> None:
         """Notes the session of the latest run."""
