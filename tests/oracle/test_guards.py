@@ -24,12 +24,14 @@ from interlock import v1
 from interlock_server.authoring.conversation import ToolResults
 from interlock_server.engine.context import Effect, Once, Performance, gather_all
 from interlock_server.engine.gates import Answered, Go, verdict
-from interlock_server.engine.interpreter import Interpreter
+from interlock_server.engine.interpreter import Interpreter, StepFailure
 from interlock_server.engine.keys import Key
 from interlock_server.engine.places import Place
+from interlock_server.engine.reviews import Reviews, Visit
 from interlock_server.engine.values import StepInput, StepOutput
 from interlock_server.executors import conversations
 from interlock_server.executors.conversations import Conversation, Invocation
+from interlock_server.executors.registry import Registry
 from interlock_server.runtime.recorder import Recorder
 from interlock_server.store.records import Memory
 
@@ -109,15 +111,11 @@ def the_note_of_a_rejection_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conversations, "verdict", noteless)
 
 
-async def decided(conversation: Conversation, one: Invocation) -> Go | Answered:
-    question = conversation._question(one)
-    return verdict(question, await conversation._ask(one, question))
-
-
 def a_decided_call_does_not_wait_for_the_others(patch: pytest.MonkeyPatch) -> None:
     async def eager(self: Conversation, invocations: Sequence[Invocation]) -> None:
         async def gate(one: Invocation) -> None:
-            await self._settle(one, await decided(self, one))
+            await self._decide(one)
+            await self._settle(one)
 
         free = [one for one in invocations if not one.checked.gate and not one.is_answered]
         gated = [gate(one) for one in invocations if one.checked.gate]
@@ -132,7 +130,8 @@ def free_calls_wait_for_the_gated_ones(patch: pytest.MonkeyPatch) -> None:
     async def slow(self: Conversation, invocations: Sequence[Invocation]) -> None:
         for one in invocations:
             if one.checked.gate:
-                await self._settle(one, await decided(self, one))
+                await self._decide(one)
+                await self._settle(one)
         for one in invocations:
             if not one.checked.gate and not one.is_answered:
                 await self._call(one)
@@ -189,6 +188,75 @@ def values_of_people_are_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("interlock_server.engine.gates.with_values", lambda args, values: args)
 
 
+def gates_inside_containers_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    admit = Reviews.admit
+
+    async def shallow(self: Reviews, node: v1.WorkflowNode, visit: Visit) -> Visit:
+        return await admit(self, node, visit) if len(visit.at.path) == 1 else visit
+
+    patch.setattr(Reviews, "admit", shallow)
+
+
+def a_node_that_is_sent_back_runs_without_being_asked_about(patch: pytest.MonkeyPatch) -> None:
+    again = Visit.again
+
+    def admitted(self: Visit, feedback: str, previous: StepOutput | None = None) -> Visit:
+        return replace(again(self, feedback, previous), is_confirmed=True)
+
+    patch.setattr(Visit, "again", admitted)
+
+
+def an_edit_is_shown_and_not_used(patch: pytest.MonkeyPatch) -> None:
+    edited = Reviews._edited
+
+    def shown(
+        self: Reviews, node: v1.WorkflowNode, at: Place, text: v1.EditedOutput, output: StepOutput
+    ) -> StepOutput:
+        edited(self, node, at, text, output)
+        return output
+
+    patch.setattr(Reviews, "_edited", shown)
+
+
+def retries_are_not_counted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("interlock_server.engine.gates.may_retry", lambda options: True)
+
+
+def a_predicate_that_fails_means_no_review(patch: pytest.MonkeyPatch) -> None:
+    async def lenient(
+        self: Registry, context: Any, place: Place, function: str, output: StepOutput
+    ) -> bool:
+        try:
+            answer = await self._call(context, place, "review_predicate", function, output, bool)
+            return bool(answer)
+        except StepFailure:
+            return False
+
+    patch.setattr(Registry, "needs_review", lenient)
+
+
+def what_a_rejected_output_was_is_seen_by_the_next_step(patch: pytest.MonkeyPatch) -> None:
+    skipped = Interpreter._skipped
+
+    def visible(self: Interpreter, *args: Any) -> StepOutput:
+        return replace(skipped(self, *args), skipped=False, content="left behind")
+
+    patch.setattr(Interpreter, "_skipped", visible)
+
+
+def a_visit_has_the_keys_of_the_one_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Place, "visit", lambda self, number: replace(self, visited=number))
+
+
+def a_confirmed_condition_asks_its_evaluator(patch: pytest.MonkeyPatch) -> None:
+    admit = Reviews.admit
+
+    async def forgetful(self: Reviews, node: v1.WorkflowNode, visit: Visit) -> Visit:
+        return replace(await admit(self, node, visit), branch=None)
+
+    patch.setattr(Reviews, "admit", forgetful)
+
+
 MUTATIONS: list[Callable[[pytest.MonkeyPatch], None]] = [
     the_rest_of_a_container_is_skipped_after_a_pause,
     an_approved_call_runs_twice,
@@ -205,6 +273,14 @@ MUTATIONS: list[Callable[[pytest.MonkeyPatch], None]] = [
     a_failure_ends_the_run_while_siblings_wait,
     the_end_of_a_step_is_not_told_after_a_pause,
     values_of_people_are_ignored,
+    gates_inside_containers_are_ignored,
+    a_node_that_is_sent_back_runs_without_being_asked_about,
+    an_edit_is_shown_and_not_used,
+    retries_are_not_counted,
+    a_predicate_that_fails_means_no_review,
+    what_a_rejected_output_was_is_seen_by_the_next_step,
+    a_visit_has_the_keys_of_the_one_before,
+    a_confirmed_condition_asks_its_evaluator,
 ]
 
 

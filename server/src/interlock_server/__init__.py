@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interlock_server.app import Interlock
     from interlock_server.authoring.agents import Agent, Team
+    from interlock_server.authoring.asking import ask_user, get_user_input
     from interlock_server.authoring.compile import DefinitionError
     from interlock_server.authoring.conversation import ModelRequest, ToolResults
     from interlock_server.authoring.models import Call, OpenAIResponses, ScriptedModel, call
@@ -55,13 +56,16 @@ __all__ = [
     "ToolResults",
     "UserInputField",
     "Workflow",
+    "ask_user",
     "call",
+    "get_user_input",
     "tool",
 ]
 
 _HOMES = {
     "app": ["Interlock"],
     "authoring.agents": ["Agent", "Team"],
+    "authoring.asking": ["ask_user", "get_user_input"],
     "authoring.compile": ["DefinitionError"],
     "authoring.conversation": ["ModelRequest", "ToolResults"],
     "authoring.models": ["Call", "OpenAIResponses", "ScriptedModel", "call"],

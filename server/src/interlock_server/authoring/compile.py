@@ -394,6 +394,7 @@ class _Compiler:
         flags = [flag for flag in gates if getattr(tool, flag)]
         if len(flags) > 1:
             self.report(place, f"has {' and '.join(flags)}; a tool can have only one of them")
+        self._check_deciding(tool, place)
         if tool.user_input_fields and not tool.requires_user_input:
             self.report(place, "has user_input_fields without requires_user_input=True")
         self._check_not_generator(tool.function, place)
@@ -406,6 +407,23 @@ class _Compiler:
                     place, f"user_input_fields names {name!r}, not a parameter; it has: {known}"
                 )
 
+    def _check_deciding(self, tool: Tool, place: str) -> None:
+        """Whether what a tool shows and allows to those who decide can work."""
+        given: Any = tool.requires_confirmation
+        if callable(given):
+            self._check_signature(given, place, "requires_confirmation", 1)
+        elif not isinstance(given, bool):
+            self.report(place, f"requires_confirmation is {given!r}; use True, False or a function")
+        if tool.editable_args and not given:
+            self.report(place, "has editable_args without requires_confirmation")
+        preview: Any = tool.preview
+        if preview is not None and not callable(preview):
+            self.report(place, f"preview is {preview!r}; use a function of the arguments")
+        elif preview is not None:
+            self._check_signature(preview, place, "preview", 1)
+        if preview is not None and not tool.is_gated:
+            self.report(place, "has a preview, but no call of it waits for anybody; leave it out")
+
     def _check_wait(self, tool: Tool, parameters: dict[str, inspect.Parameter], place: str) -> None:
         """Whether what a tool says about time and interruption can be kept."""
         on_interrupt = self._on_interrupt(place, tool.on_interrupt)
@@ -417,7 +435,7 @@ class _Compiler:
             self.report(place, "has a timeout, but no call of it waits for anybody; leave it out")
         if on_timeout != v1.ON_TIMEOUT_APPROVE:
             return
-        if tool.external_execution or not tool.is_gated:
+        if tool.external_execution or tool.asks or not tool.is_gated:
             self.report(place, "on_timeout is 'approve', but a yes alone gives no result")
         fields = tool.user_input_fields or tuple(parameters)
         empty = inspect.Parameter.empty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from interlock_server.authoring.reviews import OnInterrupt, OnTimeout, Timeout
 
@@ -12,12 +12,18 @@ INJECTED = frozenset({"run_context", "session_state", "idempotency_key"})
 """Parameters that the service fills in; neither the model nor a person sees them."""
 
 
+Confirmation: TypeAlias = bool | Callable[[dict[str, Any]], Any]
+"""Whether a call waits for a yes: always, never, or as a function of its arguments says."""
+
+
 @dataclass(frozen=True)
 class Tool:
     """A function with its gates; it can still be called like the function.
 
     Args:
-        requires_confirmation: a call waits for a person's yes.
+        requires_confirmation: a call waits for a person's yes; or a function of the
+            arguments that says whether it does. A call waits as well when that
+            function fails, or gives something else than `False`.
         requires_user_input: a call waits for values from a person, for the
             parameters in `user_input_fields` (none named means all of them).
         external_execution: the function never runs here; somebody runs the tool
@@ -28,12 +34,16 @@ class Tool:
         on_interrupt: what happens when the process dies during a call; with a
             gate a person is asked, and else the call is made again, when
             nothing is said.
+        editable_args: whoever confirms a call may change its arguments.
+        preview: a function of the arguments that gives a text to show to whoever
+            decides, such as what the call would do.
+        asks: of the ready-made tools, what the person is asked for.
     """
 
     function: Callable[..., Any]
     name: str = ""
     description: str = ""
-    requires_confirmation: bool = False
+    requires_confirmation: Confirmation = False
     requires_user_input: bool = False
     user_input_fields: tuple[str, ...] = ()
     external_execution: bool = False
@@ -41,6 +51,9 @@ class Tool:
     timeout: Timeout = None
     on_timeout: OnTimeout | None = None
     on_interrupt: OnInterrupt | None = None
+    editable_args: bool = False
+    preview: Callable[[dict[str, Any]], Any] | None = None
+    asks: Literal["fields", "questions"] | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -55,8 +68,13 @@ class Tool:
 
     @property
     def is_gated(self) -> bool:
-        """Whether a call waits for somebody."""
-        return self.requires_confirmation or self.requires_user_input or self.external_execution
+        """Whether a call waits for somebody, or may."""
+        return bool(
+            self.requires_confirmation
+            or self.requires_user_input
+            or self.external_execution
+            or self.asks
+        )
 
 
 @overload
@@ -68,7 +86,7 @@ def tool(
     *,
     name: str = "",
     description: str = "",
-    requires_confirmation: bool = False,
+    requires_confirmation: Confirmation = False,
     requires_user_input: bool = False,
     user_input_fields: Sequence[str] | None = None,
     external_execution: bool = False,
@@ -76,6 +94,8 @@ def tool(
     timeout: Timeout = None,
     on_timeout: OnTimeout | None = None,
     on_interrupt: OnInterrupt | None = None,
+    editable_args: bool = False,
+    preview: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -85,7 +105,7 @@ def tool(
     *,
     name: str = "",
     description: str = "",
-    requires_confirmation: bool = False,
+    requires_confirmation: Confirmation = False,
     requires_user_input: bool = False,
     user_input_fields: Sequence[str] | None = None,
     external_execution: bool = False,
@@ -93,6 +113,8 @@ def tool(
     timeout: Timeout = None,
     on_timeout: OnTimeout | None = None,
     on_interrupt: OnInterrupt | None = None,
+    editable_args: bool = False,
+    preview: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Makes a tool of a function: `@tool`, or `@tool(requires_confirmation=True)`.
 
@@ -113,6 +135,8 @@ def tool(
             timeout=timeout,
             on_timeout=on_timeout,
             on_interrupt=on_interrupt,
+            editable_args=editable_args,
+            preview=preview,
         )
 
     return make if function is None else make(function)

@@ -19,6 +19,7 @@ ACCEPTED: dict[int, frozenset[str]] = {
     v1.REQUIREMENT_KIND_USER_INPUT: frozenset({"user_input", "reject"}),
     v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION: frozenset({"external_result", "reject"}),
     v1.REQUIREMENT_KIND_IN_DOUBT: frozenset({"retry", "external_result", "fail", "reject"}),
+    v1.REQUIREMENT_KIND_USER_FEEDBACK: frozenset({"user_feedback", "user_input", "reject"}),
     v1.REQUIREMENT_KIND_STEP_CONFIRMATION: frozenset({"confirm", "reject"}),
     v1.REQUIREMENT_KIND_STEP_INPUT: frozenset({"user_input", "reject"}),
     v1.REQUIREMENT_KIND_OUTPUT_REVIEW: frozenset({"confirm", "reject", "edited_output", "retry"}),
@@ -88,7 +89,13 @@ def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | 
     args_json = question.tool_execution.tool_args_json
     match kind:
         case "confirm":
-            return Go(args_json)
+            return Go(answer.confirm.edited_args_json or args_json)
+        case "user_feedback":
+            return Answered(result_json=_chosen(question, answer.user_feedback))
+        case "user_input" if question.kind == v1.REQUIREMENT_KIND_USER_FEEDBACK:
+            values = jsontext.loads(answer.user_input.values_json)
+            told = [{"name": name, "value": value} for name, value in values.items()]
+            return Answered(result_json=jsontext.dumps(told))
         case "user_input":
             return Go(with_values(args_json, answer.user_input.values_json))
         case "external_result":
@@ -96,6 +103,25 @@ def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | 
         case _:
             note = answer.reject.note or REJECTED_WITHOUT_NOTE
             return Answered(error_message=note, is_refusal=True)
+
+
+def accepted_by(question: v1.Requirement) -> frozenset[str]:
+    """Which answers a question takes: those of its kind, as far as it asks for them."""
+    accepted = ACCEPTED.get(question.kind, frozenset())
+    if question.kind == v1.REQUIREMENT_KIND_USER_FEEDBACK:
+        return accepted - {"user_input" if question.feedback_questions else "user_feedback"}
+    return accepted
+
+
+def _chosen(question: v1.Requirement, feedback: v1.UserFeedback) -> str:
+    """What a person chose, as the model reads it."""
+    texts = {one.question_id: one.question for one in question.feedback_questions}
+    return jsontext.dumps(
+        [
+            {"question": texts[one.question_id], "selected": list(one.selected_options)}
+            for one in feedback.answers
+        ]
+    )
 
 
 def granted(question: v1.Requirement, answer: v1.RequirementResolution) -> bytes | None:

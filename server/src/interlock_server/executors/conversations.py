@@ -10,7 +10,7 @@ its calls) is recorded with it, so code that changes later changes no past.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +72,8 @@ class Checked:
             what the service does by default.
         timeout: seconds that each of its questions waits; 0 means for ever.
         on_timeout: what happens after that.
+        can_edit: whether whoever confirms it may change its arguments.
+        preview: what to show to whoever decides.
     """
 
     args_json: str = ""
@@ -81,6 +83,8 @@ class Checked:
     on_interrupt: int = 0
     timeout: float = 0.0
     on_timeout: int = 0
+    can_edit: bool = False
+    preview: str = ""
 
     @property
     def asks(self) -> bool:
@@ -96,7 +100,13 @@ class Checked:
 
 @dataclass
 class Invocation:
-    """One call on its way to its outcome, under the key that it is recorded by."""
+    """One call on its way to its outcome, under the key that it is recorded by.
+
+    Args:
+        gate: the key of the question that was asked last about it.
+        meant: what was decided about it.
+        change_note: why a person changed its arguments.
+    """
 
     key: Key
     call: ToolCall
@@ -104,6 +114,19 @@ class Invocation:
     execution: v1.ToolExecution
     inside: list[v1.ToolExecution] = field(default_factory=list)
     is_refused: bool = False
+    gate: Key = field(init=False)
+    meant: Go | Answered | None = None
+    change_note: str = ""
+
+    def __post_init__(self) -> None:
+        self.gate = self.key.part("gate")
+
+    def change(self, args_json: str, note: str) -> None:
+        """Takes the arguments that a person wrote."""
+        execution = self.execution
+        execution.proposed_args_json = execution.proposed_args_json or execution.tool_args_json
+        execution.tool_args_json = args_json
+        self.change_note = note
 
     @property
     def is_answered(self) -> bool:
@@ -116,6 +139,10 @@ class Invocation:
         execution = self.execution
         is_error = execution.WhichOneof("outcome") == "error_message"
         text = execution.error_message if is_error else _readable(execution.result_json)
+        if execution.proposed_args_json:
+            reason = f": {self.change_note}" if self.change_note else "."
+            changed = f"A person changed the arguments to {execution.tool_args_json}{reason}"
+            text = f"{changed}\n{text}"
         return ToolResult(
             self.call.tool_call_id, self.call.tool_name, text, is_error, self.is_refused
         )
@@ -217,7 +244,7 @@ class Conversation:
             raise EffectFailed("TOOL_CALL_LIMIT_EXCEEDED", text)
         return {
             "turn": asdict(turn),
-            "checked": [asdict(self._checked(call)) for call in turn.tool_calls],
+            "checked": [asdict(await self._checked(call, performance)) for call in turn.tool_calls],
             "time": int(self.scene.context.now().timestamp() * 1_000_000),
         }
 
@@ -235,17 +262,21 @@ class Conversation:
 
         return on_text
 
-    def _checked(self, call: ToolCall) -> Checked:
+    async def _checked(self, call: ToolCall, performance: Performance) -> Checked:
         tool = self.speaker.tools.get(call.tool_name)
         try:
             if tool is not None:
+                args_json = tool.parse(call.args_json)
+                is_gated = await tool.is_gated(args_json, performance)
                 return Checked(
-                    tool.parse(call.args_json),
-                    gate=int(tool.kind) if tool.tool.is_gated else 0,
+                    args_json,
+                    gate=int(tool.kind) if is_gated else 0,
                     stop=tool.tool.stop_after_tool_call,
                     on_interrupt=int(tool.on_interrupt),
                     timeout=tool.timeout,
                     on_timeout=int(tool.on_timeout),
+                    can_edit=tool.tool.editable_args,
+                    preview=await tool.preview(args_json, performance) if is_gated else "",
                 )
             if call.tool_name == DELEGATE and self.speaker.members:
                 return Checked(self._parsed_delegation(call.args_json))
@@ -292,17 +323,9 @@ class Conversation:
         """
         gated = [one for one in invocations if one.checked.gate]
         free = [one for one in invocations if not one.checked.gate and not one.is_answered]
-        questions = [self._question(one) for one in gated]
-        await gather_all(
-            *(self._call(one) for one in free),
-            *(self._ask(one, question) for one, question in zip(gated, questions, strict=True)),
-        )
-        decided = [
-            verdict(question, await self._ask(one, question))
-            for one, question in zip(gated, questions, strict=True)
-        ]
-        for one, meant in zip(gated, decided, strict=True):
-            await self._settle(one, meant)
+        await gather_all(*(self._call(one) for one in free), *(self._decide(one) for one in gated))
+        for one in gated:
+            await self._settle(one)
         for one in invocations:
             self.executions.extend((one.execution, *one.inside))
 
@@ -314,9 +337,13 @@ class Conversation:
 
     def _question(self, one: Invocation) -> v1.Requirement:
         question = self._about(one, v1.RequirementKind.ValueType(one.checked.gate))
+        question.message = one.checked.preview
+        question.can_edit_args = one.checked.can_edit
         tool = self.speaker.tools.get(one.call.tool_name)
         if tool and question.kind == v1.REQUIREMENT_KIND_USER_INPUT:
             question.user_input_schema.extend(tool.fields(one.execution.tool_args_json))
+        elif tool:
+            tool.ask(question, jsontext.loads(one.execution.tool_args_json))
         return question
 
     def _about(self, one: Invocation, kind: v1.RequirementKind.ValueType) -> v1.Requirement:
@@ -336,12 +363,43 @@ class Conversation:
             waits(question, timeout, on_timeout, self.scene.context.now())
         return question
 
-    async def _ask(self, one: Invocation, question: v1.Requirement) -> v1.RequirementResolution:
-        return await self.scene.context.ask(one.key.part("gate"), question)
+    async def _decide(self, one: Invocation) -> None:
+        """Asks about a gated call; about arguments that a person changed, as often as it takes."""
+        number = 1
+        while True:
+            question = self._question(one)
+            answer = await self.scene.context.ask(one.gate, question)
+            one.meant = verdict(question, answer)
+            if not (isinstance(one.meant, Go) and answer.confirm.edited_args_json):
+                return
+            one.change(one.meant.args_json, answer.confirm.note)
+            judged = await self._judged_anew(one)
+            if not judged["waits"]:
+                return
+            number += 1
+            one.checked = replace(one.checked, preview=judged["preview"])
+            one.gate = one.key.part(f"gate{number}")
 
-    async def _settle(self, one: Invocation, meant: Go | Answered) -> None:
+    async def _judged_anew(self, one: Invocation) -> Any:
+        """Whether a call with changed arguments waits again, and for what.
+
+        Whoever changes arguments says yes to them, unless the tool looks at them
+        itself to say which calls need a yes.
+        """
+        args_json, tool = one.execution.tool_args_json, self._tool(one)
+
+        async def perform(performance: Performance) -> Any:
+            waits_again = callable(tool.tool.requires_confirmation) and await tool.is_gated(
+                args_json, performance
+            )
+            preview = await tool.preview(args_json, performance) if waits_again else ""
+            return {"waits": waits_again, "preview": preview}
+
+        return await self.scene.context.call(one.gate.part("judged"), Effect(perform))
+
+    async def _settle(self, one: Invocation) -> None:
         """Does with a gated call what was decided."""
-        match meant:
+        match one.meant:
             case Go(args_json):
                 one.execution.tool_args_json = args_json
                 await self._perform(one)
@@ -373,7 +431,7 @@ class Conversation:
             return None
         doubt = self._about(one, v1.REQUIREMENT_KIND_IN_DOUBT) if one.checked.asks else None
         digest = call_digest(execution.tool_name, execution.tool_args_json)
-        grant = Grant(one.key.part("gate"), digest) if one.checked.gate else None
+        grant = Grant(one.gate, digest) if one.checked.gate else None
         return Once(doubt, grant, is_repeatable=one.checked.may_repeat)
 
     def _tool(self, one: Invocation) -> LoadedTool:

@@ -24,6 +24,7 @@ from interlock_server.errors import FieldViolation
 from interlock_server.executors.conversations import Conversation, Scene
 from interlock_server.executors.functions import as_json, asked_for, call_function
 from interlock_server.executors.speakers import Speaker, SpeakerLoader
+from interlock_server.executors.tools import LoadedTool
 
 
 class Registry:
@@ -96,10 +97,20 @@ class Registry:
         self, requirement: v1.Requirement, values: Mapping[str, Any]
     ) -> list[FieldViolation] | None:
         """What is wrong with a person's values for a tool; `None` when the tool is gone."""
-        execution = requirement.tool_execution
-        speaker = self.speakers.get(execution.agent_name)
-        tool = speaker.tools.get(execution.tool_name) if speaker else None
-        return tool.check_values(execution.tool_args_json, values) if tool else None
+        tool = self._tool_of(requirement)
+        args_json = requirement.tool_execution.tool_args_json
+        return tool.check_values(args_json, values) if tool else None
+
+    def check_args(
+        self, requirement: v1.Requirement, args: Mapping[str, Any]
+    ) -> list[FieldViolation] | None:
+        """What is wrong with arguments that a person wrote; `None` when the tool is gone."""
+        tool = self._tool_of(requirement)
+        return tool.check_args(args) if tool else None
+
+    def _tool_of(self, requirement: v1.Requirement) -> LoadedTool | None:
+        speaker = self.speakers.get(requirement.tool_execution.agent_name)
+        return speaker.tools.get(requirement.tool_execution.tool_name) if speaker else None
 
     # For the interpreter.
 

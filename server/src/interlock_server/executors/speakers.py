@@ -151,7 +151,7 @@ def _listed(tool: LoadedTool) -> v1.Tool:
     listed = v1.Tool(
         name=tool.name,
         description=tool.description,
-        requires_confirmation=tool.tool.requires_confirmation,
+        requires_confirmation=bool(tool.tool.requires_confirmation),
         user_input_fields=sorted(tool.user_fields),
         external_execution=tool.tool.external_execution,
         parameters_schema_json=jsontext.dumps(tool.schema.parameters_schema),

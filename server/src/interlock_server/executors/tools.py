@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from interlock import v1
-from interlock_server import jsontext
+from interlock_server import jsontext, limits
 from interlock_server.authoring.conversation import ToolSpec
 from interlock_server.authoring.reviews import ON_INTERRUPT, ON_TIMEOUT, seconds_of
 from interlock_server.authoring.tools import Tool
 from interlock_server.engine.context import EffectFailed, Performance
 from interlock_server.errors import FieldViolation
+from interlock_server.executors.asking import fields_of, questions_of
 from interlock_server.executors.functions import as_json, call_function, hidden_parameters
 from interlock_server.executors.models import ArgumentErrors, ToolSchema, tool_schema
 
@@ -74,6 +75,8 @@ class LoadedTool:
     @property
     def kind(self) -> v1.RequirementKind.ValueType:
         """What a call of this gated tool waits for."""
+        if self.tool.asks:
+            return v1.REQUIREMENT_KIND_USER_FEEDBACK
         if self.tool.external_execution:
             return v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
         if self.tool.requires_user_input:
@@ -113,7 +116,52 @@ class LoadedTool:
         if errors:
             listing = "; ".join(f"{one.field or 'arguments'}: {one.description}" for one in errors)
             raise BadArguments(f"Invalid arguments for {self.name}: {listing}. Mend and try again.")
+        try:
+            self.ask(v1.Requirement(), args)
+        except ValueError as error:
+            raise BadArguments(f"Invalid arguments for {self.name}: {error}.") from None
         return jsontext.dumps(args)
+
+    def ask(self, question: v1.Requirement, args: Mapping[str, Any]) -> None:
+        """Writes into a question what the agent wants to know.
+
+        Raises:
+            ValueError: nobody could answer.
+        """
+        match self.tool.asks:
+            case "questions":
+                question.feedback_questions.extend(questions_of(args))
+            case "fields":
+                question.user_input_schema.extend(fields_of(args))
+
+    async def is_gated(self, args_json: str, performance: Performance) -> bool:
+        """Whether a call waits for somebody; yes when its predicate cannot tell."""
+        predicate = self.tool.requires_confirmation
+        if not callable(predicate):
+            return self.tool.is_gated
+        args = jsontext.loads(args_json)
+        try:
+            answer = await call_function(predicate, (args,), {}, performance.run, "NOT_TOLD")
+        except EffectFailed:
+            return True
+        return answer is not False
+
+    async def preview(self, args_json: str, performance: Performance) -> str:
+        """What to show to whoever decides about a call."""
+        if self.tool.preview is None:
+            return ""
+        args = jsontext.loads(args_json)
+        try:
+            text = await call_function(
+                self.tool.preview, (args,), {}, performance.run, "NO_PREVIEW"
+            )
+        except EffectFailed as failure:
+            text = f"The preview failed: {failure.message}"
+        return jsontext.clean(str(text))[: limits.note_characters_max]
+
+    def check_args(self, args: Mapping[str, Any]) -> list[FieldViolation]:
+        """What is wrong with arguments that a person wrote."""
+        return self._errors(args, strict=True)
 
     def fields(self, args_json: str) -> list[v1.UserInputField]:
         """All parameters in the order of the signature; only `user_fields` can be filled in."""

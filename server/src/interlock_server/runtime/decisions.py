@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from interlock import v1
 from interlock_server import jsontext, limits
 from interlock_server.engine.fields import violations
-from interlock_server.engine.gates import ACCEPTED, may_retry, options_of, with_values
+from interlock_server.engine.gates import accepted_by, may_retry, options_of, with_values
 from interlock_server.errors import (
     EtagMismatch,
     ExecutorNotFound,
@@ -38,6 +38,12 @@ class Tools(Protocol):
         """What is wrong with the values; `None` when the tool is not defined here."""
         ...
 
+    def check_args(
+        self, requirement: v1.Requirement, args: Mapping[str, Any]
+    ) -> list[FieldViolation] | None:
+        """What is wrong with a person's arguments; `None` when the tool is not defined here."""
+        ...
+
 
 def kind_of(resolution: v1.RequirementResolution) -> str:
     """The name of the answer that a resolution gives; empty when it gives none."""
@@ -60,7 +66,7 @@ def check_answer(
     kind = kind_of(resolution)
     if not kind:
         raise invalid(f"{field}.resolution", "is missing; give an answer, such as confirm")
-    accepted = ACCEPTED.get(requirement.kind, frozenset())
+    accepted = accepted_by(requirement)
     if kind not in accepted:
         asked = v1.RequirementKind.Name(requirement.kind).removeprefix("REQUIREMENT_KIND_")
         raise ResolutionMismatch(
@@ -73,13 +79,16 @@ def check_answer(
     recorded.DiscardUnknownFields()
     match kind:
         case "confirm" if resolution.confirm.edited_args_json:
-            text = "this tool's arguments cannot be edited; leave it out"
-            raise invalid(f"{field}.confirm.edited_args_json", text)
+            recorded.confirm.edited_args_json = _checked_args(
+                tools, requirement, resolution, f"{field}.confirm.edited_args_json"
+            )
         case "reject" if resolution.reject.on_reject:
             _check_consequence(requirement, resolution.reject.on_reject, field)
         case "retry" if requirement.HasField("step_gate"):
             _check_retries(requirement, f"{field}.retry")
-        case "user_input" if requirement.kind == v1.REQUIREMENT_KIND_STEP_INPUT:
+        case "user_feedback":
+            _check_feedback(requirement.feedback_questions, resolution.user_feedback, field)
+        case "user_input" if requirement.kind != v1.REQUIREMENT_KIND_USER_INPUT:
             recorded.user_input.values_json = _checked_fields(requirement, resolution, field)
         case "user_input":
             recorded.user_input.values_json = _checked_values(tools, requirement, resolution, field)
@@ -176,6 +185,60 @@ def _check_retries(requirement: v1.Requirement, path: str) -> None:
         raise invalid(path, text)
 
 
+def _checked_args(
+    tools: Tools, requirement: v1.Requirement, resolution: v1.RequirementResolution, path: str
+) -> str:
+    """The arguments that a person wrote; empty when they are those of the agent."""
+    if not requirement.can_edit_args:
+        raise invalid(path, "this tool's arguments cannot be edited; leave it out")
+    args = _parsed(resolution.confirm.edited_args_json, path)
+    if not isinstance(args, dict):
+        raise invalid(path, "must be a JSON object of all arguments")
+    found = tools.check_args(requirement, args)
+    if found is None:
+        raise _gone(requirement)
+    _refuse_violations(found, path)
+    execution = requirement.tool_execution
+    return "" if args == jsontext.loads(execution.tool_args_json) else jsontext.dumps(args)
+
+
+def _gone(requirement: v1.Requirement) -> ExecutorNotFound:
+    tool = requirement.tool_execution
+    return ExecutorNotFound(requirement.run_id, f"{tool.agent_name}.{tool.tool_name}")
+
+
+def _check_feedback(
+    questions: Sequence[v1.FeedbackQuestion], feedback: v1.UserFeedback, field: str
+) -> None:
+    path = f"{field}.user_feedback.answers"
+    by_id = {one.question_id: one for one in questions}
+    answered: list[str] = []
+    for position, answer in enumerate(feedback.answers):
+        here = f"{path}[{position}]"
+        question = by_id.get(answer.question_id)
+        if question is None:
+            text = f"there is no such question; there are: {', '.join(by_id)}"
+            raise invalid(f"{here}.question_id", text)
+        if answer.question_id in answered:
+            raise invalid(f"{here}.question_id", "is answered twice; give one answer")
+        answered.append(answer.question_id)
+        _check_options(question, answer.selected_options, f"{here}.selected_options")
+    if missing := [one for one in by_id if one not in answered]:
+        raise invalid(path, f"leaves out: {', '.join(missing)}; answer each question")
+
+
+def _check_options(question: v1.FeedbackQuestion, chosen: Sequence[str], path: str) -> None:
+    labels = [one.label for one in question.options]
+    for position, label in enumerate(chosen):
+        if label not in labels:
+            text = f"there is no such option; there are: {', '.join(labels)}"
+            raise invalid(f"{path}[{position}]", text)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise invalid(path, "must name options, each once")
+    if len(chosen) > 1 and not question.multi_select:
+        raise invalid(path, f"has {len(chosen)} options; choose one")
+
+
 def _check_routes(selection: v1.RouteSelection, routes: Sequence[str], field: str) -> None:
     path = f"{field}.route_choice.routes"
     if not routes:
@@ -227,8 +290,7 @@ def _checked_values(
     values = _values_at(resolution, path)
     found = tools.check_values(requirement, values)
     if found is None:
-        tool = requirement.tool_execution
-        raise ExecutorNotFound(requirement.run_id, f"{tool.agent_name}.{tool.tool_name}")
+        raise _gone(requirement)
     _refuse_violations(found, path)
     fixed = {one.name for one in requirement.user_input_schema if one.read_only}
     values_json = jsontext.dumps({name: one for name, one in values.items() if name not in fixed})

@@ -204,6 +204,7 @@ class Requirement(_message.Message):
     RESOLVE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ON_TIMEOUT_FIELD_NUMBER: _builtins.int
+    CAN_EDIT_ARGS_FIELD_NUMBER: _builtins.int
     requirement_id: _builtins.str
     """Output only. Unique in the service."""
     run_id: _builtins.str
@@ -230,6 +231,8 @@ class Requirement(_message.Message):
     """Output only. Changes whenever the requirement changes."""
     on_timeout: _workflow_pb2.OnTimeout.ValueType
     """Output only. What happens at `expire_time`."""
+    can_edit_args: _builtins.bool
+    """Output only. Whether a confirmation may come with other arguments."""
     @_builtins.property
     def step(self) -> Global___StepRef:
         """Output only. Where in the run the step is."""
@@ -318,10 +321,11 @@ class Requirement(_message.Message):
         resolve_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         on_timeout: _workflow_pb2.OnTimeout.ValueType = ...,
+        can_edit_args: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "executor", b"executor", "expire_time", b"expire_time", "resolution", b"resolution", "resolve_time", b"resolve_time", "route_selection", b"route_selection", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "etag", b"etag", "executor", b"executor", "executor_name", b"executor_name", "executor_run_id", b"executor_run_id", "expire_time", b"expire_time", "feedback_questions", b"feedback_questions", "kind", b"kind", "member_path", b"member_path", "message", b"message", "on_timeout", b"on_timeout", "requirement_id", b"requirement_id", "resolution", b"resolution", "resolve_time", b"resolve_time", "resolved_by", b"resolved_by", "route_selection", b"route_selection", "run_id", b"run_id", "session_id", b"session_id", "state", b"state", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution", "user_input_schema", b"user_input_schema", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "can_edit_args", b"can_edit_args", "create_time", b"create_time", "etag", b"etag", "executor", b"executor", "executor_name", b"executor_name", "executor_run_id", b"executor_run_id", "expire_time", b"expire_time", "feedback_questions", b"feedback_questions", "kind", b"kind", "member_path", b"member_path", "message", b"message", "on_timeout", b"on_timeout", "requirement_id", b"requirement_id", "resolution", b"resolution", "resolve_time", b"resolve_time", "resolved_by", b"resolved_by", "route_selection", b"route_selection", "run_id", b"run_id", "session_id", b"session_id", "state", b"state", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution", "user_input_schema", b"user_input_schema", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["tool_execution", "step_gate", "route_selection", "step_failure"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -343,6 +347,7 @@ class ToolExecution(_message.Message):
     AGENT_NAME_FIELD_NUMBER: _builtins.int
     STOP_AFTER_TOOL_CALL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PROPOSED_ARGS_JSON_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     """Output only. The identifier that the model gave the call. It tells calls
     of one model response apart; it is not unique in a run.
@@ -359,6 +364,10 @@ class ToolExecution(_message.Message):
     """Output only. Name of the agent that made the call."""
     stop_after_tool_call: _builtins.bool
     """Output only. Whether the agent ends with the result of this call."""
+    proposed_args_json: _builtins.str
+    """Output only. The arguments that the model gave, where a person changed
+    them; empty when nobody did.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the agent made the call."""
@@ -374,10 +383,11 @@ class ToolExecution(_message.Message):
         agent_name: _builtins.str = ...,
         stop_after_tool_call: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        proposed_args_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error_message", b"error_message", "outcome", b"outcome", "result_json", b"result_json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "create_time", b"create_time", "error_message", b"error_message", "outcome", b"outcome", "result_json", b"result_json", "stop_after_tool_call", b"stop_after_tool_call", "tool_args_json", b"tool_args_json", "tool_call_id", b"tool_call_id", "tool_name", b"tool_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "create_time", b"create_time", "error_message", b"error_message", "outcome", b"outcome", "proposed_args_json", b"proposed_args_json", "result_json", b"result_json", "stop_after_tool_call", b"stop_after_tool_call", "tool_args_json", b"tool_args_json", "tool_call_id", b"tool_call_id", "tool_name", b"tool_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result_json", "error_message"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
