@@ -315,7 +315,9 @@ async def run_create(
     )
     if rows:
         return run.run_id, rows[0].session_state
-    return await request_run(database, request), None
+    first = await request_run(database, request)
+    assert first is not None, "nothing but a repeat keeps a run from being created"
+    return first, None
 
 
 async def run_commit(
