@@ -265,6 +265,9 @@ _SWEEP = text("""
         RETURNING run_id
     ), forgotten AS (
         DELETE FROM requests WHERE run_id IN (SELECT run_id FROM swept)
+    ), outdated AS (
+        DELETE FROM requests WHERE create_time < :before
+            AND method IN ('UpdateSession', 'DeleteSession')
     )
     SELECT count(*) AS count FROM swept
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))
