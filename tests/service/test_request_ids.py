@@ -230,3 +230,37 @@ async def test_a_request_id_outlives_the_server(database_url: str) -> None:
         first = (await service.runs.Run(request)).run
     async with served(app(ledger), database_url) as service:
         assert (await service.runs.Run(request)).run == first
+
+
+async def test_a_repeated_change_of_a_session_is_made_once(database_url: str) -> None:
+    async with served(app(Ledger()), database_url) as service:
+        made = v1.UpdateSessionRequest(
+            session=v1.Session(session_id="s", state_json='{"n":1}'),
+            allow_missing=True,
+            request_id="u1",
+        )
+        first = (await service.sessions.UpdateSession(made)).session
+        assert (await service.sessions.UpdateSession(made)).session == first
+        changed = v1.UpdateSessionRequest(
+            session=v1.Session(session_id="s", state_json='{"n":2}', etag=first.etag),
+            request_id="u2",
+        )
+        second = (await service.sessions.UpdateSession(changed)).session
+        # The etag was right when the request came first; a lost reply does not make it wrong.
+        assert (await service.sessions.UpdateSession(changed)).session == second
+        assert second.state_json == '{"n":2}'
+        changed.session.state_json = '{"n":3}'
+        await assert_reused(service.sessions.UpdateSession(changed), "u2")
+
+
+async def test_a_repeated_deletion_of_a_session_is_no_error(database_url: str) -> None:
+    async with served(app(Ledger()), database_url) as service:
+        made = v1.UpdateSessionRequest(session=v1.Session(session_id="s"), allow_missing=True)
+        await service.sessions.UpdateSession(made)
+        request = v1.DeleteSessionRequest(session_id="s", request_id="d1")
+        await service.sessions.DeleteSession(request)
+        await service.sessions.DeleteSession(request)
+        request.request_id = "d2"
+        assert (await refused(service.sessions.DeleteSession(request))).reason == (
+            "SESSION_NOT_FOUND"
+        )

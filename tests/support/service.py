@@ -25,6 +25,7 @@ from interlock.v1.session_service_pb2_grpc import SessionServiceStub
 from interlock.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from interlock_server import Interlock
 from interlock_server.runtime.runtime import Runtime, Timing
+from interlock_server.runtime.world import World
 from interlock_server.service.server import Server
 from interlock_server.store.database import Database
 
@@ -97,6 +98,7 @@ async def served(
     grace: float = 5.0,
     pool_size: int = 10,
     servers: int = _SERVERS,
+    world: World | None = None,
 ) -> AsyncIterator[Served]:
     """Serves an app on free ports, on an existing database, for as long as the context is open.
 
@@ -104,13 +106,14 @@ async def served(
         grace: seconds for calls and effects under way, when the context is left.
         pool_size: database connections of each server, at most.
         servers: how many; 1 where a test looks inside of one.
+        world: where they get the time from; unset means from the machine.
     """
     async with AsyncExitStack() as stack:
         replicas = []
         for _ in range(servers):
             database = Database(database_url, pool_size)
             stack.push_async_callback(database.close)
-            runtime = app.runtime(database, timing=timing)
+            runtime = app.runtime(database, world, timing)
             server = Server(runtime)
             await runtime.start()
             target = f"127.0.0.1:{await server.start('127.0.0.1:0')}"

@@ -77,19 +77,25 @@ def test_retrying_can_be_switched_off(server: ScriptedServer, connect: Connect) 
 
 
 @pytest.mark.parametrize(
-    ("method", "call"),
+    ("method", "call", "reply"),
     [
-        ("UpdateSession", ("update_session", "session-1", {"a": 1})),
-        ("DeleteSession", ("delete_session", "session-1")),
+        (
+            "UpdateSession",
+            ("update_session", "session-1", {"a": 1}),
+            v1.UpdateSessionResponse(session=v1.Session(state_json="{}")),
+        ),
+        ("DeleteSession", ("delete_session", "session-1"), v1.DeleteSessionResponse()),
     ],
 )
-def test_what_has_no_request_id_is_not_retried(
-    server: ScriptedServer, face: Face, method: str, call: Any
+def test_a_change_of_a_session_is_retried_under_its_request_id(
+    server: ScriptedServer, face: Face, method: str, call: Any, reply: Any
 ) -> None:
     server.script(method, UNAVAILABLE)
-    with pytest.raises(UnavailableError):
-        face.client(*call)
-    assert server.methods == [method]
+    server.script(method, reply)
+    face.client(*call)
+    first, second = server.requests(method)
+    assert first == second
+    assert first.request_id
 
 
 def test_only_unavailable_is_retried(server: ScriptedServer, face: Face) -> None:

@@ -315,7 +315,7 @@ class Client:
         etag: str | None = None,
         allow_missing: bool = False,
     ) -> Session:
-        """Replaces the state of a session. Is not retried.
+        """Replaces the state of a session.
 
         Args:
             session_id: The session.
@@ -328,7 +328,7 @@ class Client:
         )
 
     def delete_session(self, session_id: str, *, etag: str | None = None) -> None:
-        """Deletes a session with its ended runs. Is not retried.
+        """Deletes a session with its ended runs.
 
         Args:
             session_id: The session.

@@ -132,6 +132,7 @@ class Leg:
             if self._recorder is not None:
                 await self._recorder.flush()
             await run_release(self._setting.database, self.lease)
+            self._setting.announcer.announce_free()
 
     async def _once(self) -> bool:
         """One pass over the journal; `False` when there is reason for another at once."""

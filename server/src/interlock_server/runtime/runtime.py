@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from interlock import v1
 from interlock_server import limits
 from interlock_server.errors import (
     ExecutorNotFound,
+    RunLimitExceeded,
     ServerShutdown,
     StoreUnavailable,
     WorkflowNotFound,
@@ -30,6 +32,7 @@ from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.notify import Announcer, listen
 from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
+from interlock_server.store.requests import request_run
 from interlock_server.store.requirements import requirements_due
 from interlock_server.store.runs import run_create, runs_claim, runs_due, runs_renew, runs_sweep
 
@@ -98,6 +101,9 @@ class Runtime:
         self._passed_over: set[str] = set()
         self._digests: dict[tuple[str, int], bytes] = {}
         self._legs: dict[Lease, tuple[Leg, asyncio.Task[None]]] = {}
+        self._newest: dict[str, Lease] = {}
+        self._is_called = asyncio.Event()
+        self._is_freed = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
     # Life.
@@ -112,9 +118,9 @@ class Runtime:
             self._digests[name, stored.version] = digest
         chores: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
-            listen(self.database, self._owner.name, self.hub.moved),
-            _forever(self.keep_leases, self._timing.lease / 3),
-            _forever(self.take_over, self._timing.lease / 4),
+            listen(self.database, self._owner.name, self._heard, self._is_freed.set),
+            _forever(self.keep_leases, self._timing.lease / 3, self._is_called),
+            _forever(self.take_over, self._timing.lease / 4, self._is_freed),
             _forever(self.fire_timers, _TIMER_SECONDS),
             _forever(self._capacity.count, _COUNT_SECONDS),
             _forever(self.sweep, _SWEEP_SECONDS),
@@ -146,6 +152,7 @@ class Runtime:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             await _cancel(late)
+        await self._announcer.send()
         await _cancel(self._chores)
 
     def crash(self) -> None:
@@ -174,7 +181,12 @@ class Runtime:
             session_id=run.session_id,
             input_json=run.input_json,
         )
-        await self._capacity.admit()
+        try:
+            await self._capacity.admit()
+        except RunLimitExceeded:
+            if first := await request_run(self.database, request):
+                return first  # A repeat starts nothing.
+            raise
         now = self.world.now()
         _set_deadline(run, workflow, now)
         event = v1.RunEvent(run_id=run.run_id, event_time=timestamp(now), workflow_started=started)
@@ -222,19 +234,28 @@ class Runtime:
             self._drive(lease)
 
     def _stop_leg(self, run_id: str, stop: Callable[[Leg], None]) -> None:
-        for lease, (leg, _) in self._legs.items():
-            if lease.run_id == run_id:
-                stop(leg)
+        if lease := self._newest.get(run_id):
+            leg, _ = self._legs[lease]
+            stop(leg)
         self._moved(run_id)
+
+    def _heard(self, run_id: str) -> None:
+        """Another server did something to a run: it may have been cancelled."""
+        self.hub.moved(run_id)
+        if run_id in self._newest:
+            self._is_called.set()
 
     def _drive(self, lease: Lease, memory: Memory | None = None) -> None:
         leg = Leg(self._setting, lease, memory)
         task = asyncio.create_task(leg.run())
         self._legs[lease] = (leg, task)
+        self._newest[lease.run_id] = lease
         task.add_done_callback(lambda done: self._left(lease, done))
 
     def _left(self, lease: Lease, task: asyncio.Task[None]) -> None:
         self._legs.pop(lease, None)
+        if self._newest.get(lease.run_id) == lease:
+            del self._newest[lease.run_id]
         if not task.cancelled() and (problem := task.exception()):
             _log.error("leg failed", run_id=lease.run_id, exc_info=problem)
 
@@ -340,16 +361,27 @@ def _set_deadline(run: v1.Run, workflow: v1.Workflow, now: datetime) -> None:
         run.expire_time.FromDatetime(now + workflow.run_timeout.ToTimedelta())
 
 
-async def _forever(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Does a chore again and again; nothing that goes wrong with it once ends it."""
+async def _forever(
+    chore: Callable[[], Awaitable[None]], seconds: float, is_due: asyncio.Event | None = None
+) -> None:
+    """Does a chore again and again; nothing that goes wrong with it once ends it.
+
+    Args:
+        seconds: how often.
+        is_due: set when it shall be done at once.
+    """
+    is_due = is_due or asyncio.Event()
     while True:
+        is_due.clear()
         try:
             await chore()
         except StoreUnavailable:
             _log.warning("database lost", chore=chore.__name__)
         except Exception:  # noqa: BLE001 - a chore that ended would strand runs for ever
             _log.exception("chore failed", chore=chore.__name__)
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await is_due.wait()
 
 
 async def _cancel(tasks: Any) -> None:

@@ -23,8 +23,8 @@ from interlock_server.service.pages import (
     token_of,
 )
 from interlock_server.service.streams import Streams
-from interlock_server.service.validation import Fields, digest_of
-from interlock_server.store.records import Page, RequestKey
+from interlock_server.service.validation import Fields
+from interlock_server.store.records import Page
 from interlock_server.store.requirements import (
     requirement_get,
     requirements_changed,
@@ -74,10 +74,13 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
     ) -> v1.ResolveRequirementResponse:
         with Fields() as fields:
             fields.resolution("resolution", request.resolution)
-            request_id = fields.request_id(request.request_id)
+            key = fields.request_key(
+                "ResolveRequirement",
+                request.request_id,
+                request.resolution,
+                str(request.hold_run),
+            )
         asked = await self._get(request.resolution.requirement_id)
-        digest = digest_of(request.resolution, str(request.hold_run))
-        key = RequestKey("ResolveRequirement", "", request_id, digest)
         await self._runtime.decide(
             Decision(
                 run_id=asked.run_id,

@@ -24,9 +24,9 @@ from interlock_server.service.pages import (
     token_of,
 )
 from interlock_server.service.streams import Streams
-from interlock_server.service.validation import Fields, digest_of
+from interlock_server.service.validation import Fields
 from interlock_server.store.events import events_after, results_get
-from interlock_server.store.records import Missing, RequestKey
+from interlock_server.store.records import Missing
 from interlock_server.store.runs import run_get, run_tip, runs_list
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -44,7 +44,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             run = self._new_run(fields, request.spec)
             wait = fields.seconds("wait_timeout", request, "wait_timeout")
-            key = _key(fields, "Run", request.request_id, request.spec)
+            key = fields.request_key("Run", request.request_id, request.spec)
         run_id = await self._runtime.start_run(run, _version(request.spec), key)
         return v1.RunResponse(run=await self._settled(run_id, wait))
 
@@ -53,7 +53,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
     ) -> AsyncIterator[v1.RunStreamResponse]:
         with Fields() as fields:
             run = self._new_run(fields, request.spec)
-            key = _key(fields, "Run", request.request_id, request.spec)
+            key = fields.request_key("Run", request.request_id, request.spec)
             watch = _watch(fields, run.run_id, 0, request.stream_options)
         with self._runtime.hub.subscribe(run.run_id, wants_live=watch.wants_live) as early:
             run_id = await self._runtime.start_run(run, _version(request.spec), key)
@@ -150,7 +150,9 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             fields.name("run_id", request.run_id)
             fields.text("reason", request.reason, limits.note_characters_max)
-            key = _key(fields, "CancelRun", request.request_id, request.run_id, request.reason)
+            key = fields.request_key(
+                "CancelRun", request.request_id, request.run_id, request.reason
+            )
         await self._runtime.cancel_run(request.run_id, request.reason, "", key)
         return v1.CancelRunResponse(run=await self._full(request.run_id))
 
@@ -189,10 +191,6 @@ def _version(spec: v1.RunSpec) -> int | None:
     return spec.workflow_version if spec.HasField("workflow_version") else None
 
 
-def _key(fields: Fields, method: str, request_id: str, *asked: Any) -> RequestKey:
-    return RequestKey(method, "", fields.request_id(request_id), digest_of(*asked))
-
-
 def _watch(fields: Fields, run_id: str, after: int, options: v1.StreamOptions) -> Watch:
     return Watch(
         run_id,
@@ -211,8 +209,8 @@ def _decision(
         resolutions=list(request.resolutions),
         fields=fields.resolutions(request.resolutions),
         etag=request.etag,
-        request=_key(
-            fields, "ContinueRun", request.request_id, request.run_id, *request.resolutions
+        request=fields.request_key(
+            "ContinueRun", request.request_id, request.run_id, *request.resolutions
         ),
     )
 

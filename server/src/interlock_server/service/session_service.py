@@ -61,6 +61,13 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
                 if path != "state_json":
                     fields.refuse("update_mask", f"names {path!r}; only state_json can change")
             state = fields.json_object("session.state_json", request.session.state_json)
+            key = fields.request_key(
+                "UpdateSession",
+                request.request_id,
+                request.session,
+                request.update_mask,
+                str(request.allow_missing),
+            )
         is_named = bool(request.update_mask.paths)
         wanted = v1.Session(
             session_id=request.session.session_id,
@@ -69,7 +76,7 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
             etag=request.session.etag,
         )
         session = await session_update(
-            self._database, wanted, "", request.allow_missing, self._world.now()
+            self._database, wanted, "", request.allow_missing, key, self._world.now()
         )
         return v1.UpdateSessionResponse(session=session)
 
@@ -78,5 +85,9 @@ class SessionService(session_service_pb2_grpc.SessionServiceServicer):
     ) -> v1.DeleteSessionResponse:
         with Fields() as fields:
             fields.name("session_id", request.session_id)
-        await session_delete(self._database, request.session_id, request.etag)
+            key = fields.request_key(
+                "DeleteSession", request.request_id, request.session_id, request.etag
+            )
+        now = self._world.now()
+        await session_delete(self._database, request.session_id, request.etag, key, now)
         return v1.DeleteSessionResponse()

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from interlock import v1
 from interlock_server import jsontext, limits
 from interlock_server.errors import FieldViolation, InvalidField
+from interlock_server.store.records import RequestKey
 
 _HEARTBEAT_SECONDS_DEFAULT = 15.0
 _HEARTBEAT_SECONDS_MIN = 0.1
@@ -53,9 +54,10 @@ class Fields:
             self.refuse(path, "holds a NUL character")
         return value
 
-    def request_id(self, value: str) -> str:
-        """A request id."""
-        return self.text("request_id", value, limits.request_id_characters_max)
+    def request_key(self, method: str, request_id: str, *asked: Message | str) -> RequestKey:
+        """What tells a repeat of a request from a reuse of its id for something else."""
+        self.text("request_id", request_id, limits.request_id_characters_max)
+        return RequestKey(method, "", request_id, _digest_of(*asked))
 
     def json(self, path: str, value: str) -> str:
         """JSON text, tidied; empty stays empty."""
@@ -147,7 +149,7 @@ class Fields:
         return paths
 
 
-def digest_of(*parts: Message | str) -> bytes:
+def _digest_of(*parts: Message | str) -> bytes:
     """A hash of what a request asks for, to tell a repeat from a reuse of its id."""
     digest = hashlib.sha256()
     for part in parts:

@@ -15,6 +15,9 @@ from interlock_server.store.database import Database
 _CHANNEL = "interlock"
 _SEPARATOR = ","
 _NAMES_PER_MESSAGE = 150
+_FREE = "!"
+"""Stands among the names of runs for: some run waits for a process to claim it."""
+
 _COALESCE_SECONDS = 0.005
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -37,37 +40,54 @@ class Announcer:
         self._moved[run_id] = None
         self._is_due.set()
 
+    def announce_free(self) -> None:
+        """Notes that a run waits for a process to claim it."""
+        self.announce(_FREE)
+
     async def run(self) -> None:
         """Sends what was announced, until cancelled."""
         while True:
             await self._is_due.wait()
             await asyncio.sleep(_COALESCE_SECONDS)
-            self._is_due.clear()
-            names, self._moved = list(self._moved), {}
-            for start in range(0, len(names), _NAMES_PER_MESSAGE):
-                chunk = names[start : start + _NAMES_PER_MESSAGE]
-                payload = _SEPARATOR.join((self._sender, *chunk))
-                try:
-                    parameters = {"channel": _CHANNEL, "payload": payload}
-                    await self._database.fetch(_NOTIFY, parameters)
-                except StoreUnavailable:
-                    break  # Whoever waits will poll.
+            await self.send()
+
+    async def send(self) -> None:
+        """Sends what was announced, at once."""
+        self._is_due.clear()
+        names, self._moved = list(self._moved), {}
+        for start in range(0, len(names), _NAMES_PER_MESSAGE):
+            chunk = names[start : start + _NAMES_PER_MESSAGE]
+            payload = _SEPARATOR.join((self._sender, *chunk))
+            try:
+                parameters = {"channel": _CHANNEL, "payload": payload}
+                await self._database.fetch(_NOTIFY, parameters)
+            except StoreUnavailable:
+                break  # Whoever waits will poll.
 
 
 async def listen(
-    database: Database, me: str, heard: Callable[[str], None], retry_seconds: float = 1.0
+    database: Database,
+    me: str,
+    heard: Callable[[str], None],
+    freed: Callable[[], None],
+    retry_seconds: float = 1.0,
 ) -> None:
     """Calls `heard` with each run that others moved, until cancelled; reconnects by itself.
 
     Args:
+        freed: is called when a run waits for a process to claim it.
         me: the name under which this process announces; it is not told its own news.
     """
 
     def on_message(_connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         sender, *moved = str(payload).split(_SEPARATOR)
-        if sender != me:
-            for run_id in moved:
-                heard(run_id)
+        if sender == me:
+            return
+        for name in moved:
+            if name == _FREE:
+                freed()
+            else:
+                heard(name)
 
     url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:

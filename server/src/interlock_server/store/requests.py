@@ -23,13 +23,15 @@ _ADD = text("""
 """).bindparams(bindparam("now", type_=DateTime(timezone=True)))
 
 
-async def request_run(database: Database, request: RequestKey) -> str:
-    """The run that an earlier request of this id was about.
+async def request_run(database: Database, request: RequestKey) -> str | None:
+    """The run that an earlier request of this id was about; `None` when there was none.
 
     Raises:
         RequestIdReused: it was another request.
     """
-    rows = await database.fetch(_FIND, _parameters(request))
+    rows = await database.fetch(_FIND, _parameters(request)) if request.request_id else []
+    if not rows:
+        return None
     if rows[0].digest != request.digest:
         raise RequestIdReused(request.request_id)
     run_id: str = rows[0].run_id

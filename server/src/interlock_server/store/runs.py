@@ -265,6 +265,9 @@ _SWEEP = text("""
         RETURNING run_id
     ), forgotten AS (
         DELETE FROM requests WHERE run_id IN (SELECT run_id FROM swept)
+    ), outdated AS (
+        DELETE FROM requests WHERE create_time < :before
+            AND method IN ('UpdateSession', 'DeleteSession')
     )
     SELECT count(*) AS count FROM swept
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))
@@ -315,7 +318,9 @@ async def run_create(
     )
     if rows:
         return run.run_id, rows[0].session_state
-    return await request_run(database, request), None
+    first = await request_run(database, request)
+    assert first is not None, "nothing but a repeat keeps a run from being created"
+    return first, None
 
 
 async def run_commit(

@@ -14,7 +14,8 @@ from interlock import v1
 from interlock_server import jsontext
 from interlock_server.errors import EtagMismatch, SessionInUse, SessionNotFound
 from interlock_server.store.database import Database
-from interlock_server.store.records import Page, Progress
+from interlock_server.store.records import Page, Progress, RequestKey
+from interlock_server.store.requests import request_add
 
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 _COLUMNS = "session_id, user_id, state, version, create_time, update_time"
@@ -83,35 +84,47 @@ async def session_merge(
 
 
 async def session_update(
-    database: Database, session: v1.Session, user_id: str, allow_missing: bool, now: datetime
+    database: Database,
+    session: v1.Session,
+    user_id: str,
+    allow_missing: bool,
+    request: RequestKey,
+    now: datetime,
 ) -> v1.Session:
     """Sets the state of a session, unless it is empty; then it stays as it is.
 
     Raises:
         SessionNotFound: it does not exist and may not be created.
         EtagMismatch: it has changed.
+        RequestIdReused: another request has the id.
     """
     values = {"session_id": session.session_id, "state": session.state_json or "{}", "now": now}
     async with database.transaction() as connection:
+        is_new = await request_add(connection, request, session.session_id, 0, now) is None
         if allow_missing and not session.etag:
             await connection.execute(_CREATE, {**values, "user_id": user_id})
-        await _lock(connection, session.session_id, session.etag)
-        if session.state_json:
+        await _lock(connection, session.session_id, session.etag if is_new else "")
+        if session.state_json and is_new:
             await connection.execute(_SET, values)
         row = (await connection.execute(_GET, {"session_id": session.session_id})).one()
         return _session(row)
 
 
-async def session_delete(database: Database, session_id: str, etag: str) -> None:
+async def session_delete(
+    database: Database, session_id: str, etag: str, request: RequestKey, now: datetime
+) -> None:
     """Deletes a session with its runs.
 
     Raises:
         SessionNotFound: it does not exist.
         EtagMismatch: it has changed.
         SessionInUse: one of its runs has not ended.
+        RequestIdReused: another request has the id.
     """
     parameters = {"session_id": session_id}
     async with database.transaction() as connection:
+        if await request_add(connection, request, session_id, 0, now) is not None:
+            return
         await _lock(connection, session_id, etag)
         if (await connection.execute(_OPEN_RUNS, parameters)).fetchone():
             raise SessionInUse(session_id)

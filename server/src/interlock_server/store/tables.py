@@ -195,7 +195,7 @@ requests = Table(
     Column("caller", Text, primary_key=True),
     Column("request_id", Text, primary_key=True),
     Column("digest", LargeBinary, nullable=False, comment="Hash of the request."),
-    Column("run_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False, comment="The run, or the session, it was about."),
     Column("sequence", BigInteger, nullable=False, comment="Newest event before the request."),
     _time("create_time"),
     Index("requests_by_run", "run_id"),

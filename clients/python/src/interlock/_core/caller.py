@@ -41,7 +41,6 @@ class Caller:
         request: Request,
         *,
         wait: float = 0.0,
-        retry: bool = True,
     ) -> Reply:
         """Makes a call.
 
@@ -49,7 +48,6 @@ class Caller:
             method: What to call.
             request: What to send. It is sent again as it is, request id included.
             wait: How long the server may wait before it replies, in seconds.
-            retry: Whether the call may be made twice.
 
         Raises:
             InterlockError: the call failed.
@@ -61,7 +59,7 @@ class Caller:
                 return await self.wire.call(method, request, deadline.remaining())
             except grpc.RpcError as rpc_error:
                 error = from_rpc_error(rpc_error)
-                delay = retry_delay(error, backoff) if retry else None
+                delay = retry_delay(error, backoff)
                 if delay is None or deadline.is_within(delay):
                     raise error from rpc_error
             await self.wire.sleep(delay)

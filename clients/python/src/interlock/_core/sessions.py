@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from interlock import jsontext, v1
 from interlock._core.caller import Caller
-from interlock._core.runs import Runs
+from interlock._core.runs import Runs, new_request_id
 from interlock._core.sources import Pages
 from interlock.session import Session, WorkflowSession
 
@@ -59,11 +59,14 @@ class Sessions:
             session=session,
             update_mask=FieldMask(paths=["state_json"]),
             allow_missing=allow_missing,
+            request_id=new_request_id(),
         )
         method = self._caller.stubs.sessions.UpdateSession
-        return Session((await self._caller.call(method, request, retry=False)).session)
+        return Session((await self._caller.call(method, request)).session)
 
     async def delete(self, session_id: str, *, etag: str | None) -> None:
         """Deletes a session with its ended runs."""
-        request = v1.DeleteSessionRequest(session_id=session_id, etag=etag or "")
-        await self._caller.call(self._caller.stubs.sessions.DeleteSession, request, retry=False)
+        request = v1.DeleteSessionRequest(
+            session_id=session_id, etag=etag or "", request_id=new_request_id()
+        )
+        await self._caller.call(self._caller.stubs.sessions.DeleteSession, request)

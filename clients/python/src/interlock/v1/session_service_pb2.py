@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from interlock.v1 import session_pb2 as interlock_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"interlock/v1/session_service.proto\x12\x0cinterlock.v1\x1a google/protobuf/field_mask.proto\x1a\x1ainterlock/v1/session.proto\"2\n\x11GetSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\"E\n\x12GetSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\"Q\n\x13ListSessionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"q\n\x14ListSessionsResponse\x12\x31\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.interlock.v1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa9\x01\n\x14UpdateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\x12#\n\rallow_missing\x18\x03 \x01(\x08R\x0c\x61llowMissing\"H\n\x15UpdateSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\"I\n\x14\x44\x65leteSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x12\n\x04\x65tag\x18\x02 \x01(\tR\x04\x65tag\"\x17\n\x15\x44\x65leteSessionResponse2\xf6\x02\n\x0eSessionService\x12T\n\nGetSession\x12\x1f.interlock.v1.GetSessionRequest\x1a .interlock.v1.GetSessionResponse\"\x03\x90\x02\x01\x12Z\n\x0cListSessions\x12!.interlock.v1.ListSessionsRequest\x1a\".interlock.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12X\n\rUpdateSession\x12\".interlock.v1.UpdateSessionRequest\x1a#.interlock.v1.UpdateSessionResponse\x12X\n\rDeleteSession\x12\".interlock.v1.DeleteSessionRequest\x1a#.interlock.v1.DeleteSessionResponseB\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"interlock/v1/session_service.proto\x12\x0cinterlock.v1\x1a google/protobuf/field_mask.proto\x1a\x1ainterlock/v1/session.proto\"2\n\x11GetSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\"E\n\x12GetSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\"Q\n\x13ListSessionsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"q\n\x14ListSessionsResponse\x12\x31\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.interlock.v1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc8\x01\n\x14UpdateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\x12#\n\rallow_missing\x18\x03 \x01(\x08R\x0c\x61llowMissing\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"H\n\x15UpdateSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x15.interlock.v1.SessionR\x07session\"h\n\x14\x44\x65leteSessionRequest\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x12\n\x04\x65tag\x18\x02 \x01(\tR\x04\x65tag\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"\x17\n\x15\x44\x65leteSessionResponse2\xf6\x02\n\x0eSessionService\x12T\n\nGetSession\x12\x1f.interlock.v1.GetSessionRequest\x1a .interlock.v1.GetSessionResponse\"\x03\x90\x02\x01\x12Z\n\x0cListSessions\x12!.interlock.v1.ListSessionsRequest\x1a\".interlock.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12X\n\rUpdateSession\x12\".interlock.v1.UpdateSessionRequest\x1a#.interlock.v1.UpdateSessionResponse\x12X\n\rDeleteSession\x12\".interlock.v1.DeleteSessionRequest\x1a#.interlock.v1.DeleteSessionResponseB\\\n\x10\x64\x65v.interlock.v1P\x01ZFgithub.com/interlock-dev/interlock/clients/go/interlock/v1;interlockv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,13 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSRESPONSE']._serialized_start=320
   _globals['_LISTSESSIONSRESPONSE']._serialized_end=433
   _globals['_UPDATESESSIONREQUEST']._serialized_start=436
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=605
-  _globals['_UPDATESESSIONRESPONSE']._serialized_start=607
-  _globals['_UPDATESESSIONRESPONSE']._serialized_end=679
-  _globals['_DELETESESSIONREQUEST']._serialized_start=681
-  _globals['_DELETESESSIONREQUEST']._serialized_end=754
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=756
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=779
-  _globals['_SESSIONSERVICE']._serialized_start=782
-  _globals['_SESSIONSERVICE']._serialized_end=1156
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=636
+  _globals['_UPDATESESSIONRESPONSE']._serialized_start=638
+  _globals['_UPDATESESSIONRESPONSE']._serialized_end=710
+  _globals['_DELETESESSIONREQUEST']._serialized_start=712
+  _globals['_DELETESESSIONREQUEST']._serialized_end=816
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=818
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=841
+  _globals['_SESSIONSERVICE']._serialized_start=844
+  _globals['_SESSIONSERVICE']._serialized_end=1218
 # @@protoc_insertion_point(module_scope)
