@@ -92,7 +92,8 @@ def paused(interlock: Command) -> Callable[..., tuple[str, str]]:
         assert outcome.code == 3, outcome
         run = outcome.json
         [step] = run["stepRequirements"]
-        return run["runId"], step["executorRequirements"][0]["requirementId"]
+        asked = step.get("executorRequirements") or step["stepRequirements"]
+        return run["runId"], asked[0]["requirementId"]
 
     return start
 

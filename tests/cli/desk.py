@@ -22,6 +22,7 @@ from interlock_server import (
     Steps,
     Team,
     Workflow,
+    ask_user,
     call,
     tool,
 )
@@ -157,6 +158,42 @@ TREE: list[Any] = [
     Workflow(name="Nested", steps=[Step(name="deep", executor=echo)]),
 ]
 
+_OPTIONS = [{"label": "Left"}, {"label": "Right, then on"}]
+
+GATES: list[Any] = [
+    Step(name="gated", executor=echo, requires_confirmation=True, on_reject=["skip", "cancel"]),
+    Step(
+        name="asked",
+        executor=echo,
+        requires_user_input=True,
+        user_input_schema=[
+            {"name": "tone", "allowed_values": ["kind", "brief"]},
+            {"name": "copies", "field_type": "int", "required": False, "value": 1},
+        ],
+    ),
+    Step(name="judged", executor=echo, requires_output_review=True),
+    Router(
+        name="routed",
+        choices=[Step(name="left", executor=echo), Step(name="right", executor=echo)],
+        requires_user_input=True,
+        allow_multiple_selections=True,
+    ),
+    Loop(name="looped", steps=[Step(name="turn", executor=echo)], requires_iteration_review=True),
+    Step(name="fails", executor=broken, on_error="pause"),
+    agent(
+        "Asker",
+        call(
+            "ask_user",
+            questions=[
+                {"question": "Which way?", "options": _OPTIONS},
+                {"question": "With whom?", "options": _OPTIONS, "multi_select": True},
+            ],
+        ),
+        told,
+        tools=[ask_user],
+    ),
+]
+
 app = Interlock(
     [
         Workflow(
@@ -216,5 +253,6 @@ app = Interlock(
         Workflow(name="Hold", steps=[Step(name="holds", executor=hold)]),
         Workflow(name="Echo", steps=[Step(name="echo", executor=echo)]),
         Workflow(name="Tree", steps=TREE),
+        Workflow(name="Gates", steps=GATES),
     ]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
@@ -18,11 +18,18 @@ from interlock_server.cli.service import PATIENTLY, command, connected
 from interlock_server.cli.text import as_json as json_text
 from interlock_server.cli.text import cut, safe
 from interlock_server.cli.times import ago
-from interlock_server.cli.values import Unreadable, read_json, read_values
+from interlock_server.cli.values import (
+    Unreadable,
+    read_choices,
+    read_json,
+    read_object,
+    read_values,
+)
 from interlock_server.cli.waiting import needs, show_waiting, who_asks
 
 if TYPE_CHECKING:
     from interlock import Client, Decision, Requirement, Resolved
+    from interlock.decisions import OnReject
 
 _ARGUMENT_MAX = 120
 
@@ -34,6 +41,22 @@ class Kind(StrEnum):
     USER_INPUT = "user_input"
     EXTERNAL_EXECUTION = "external_execution"
     IN_DOUBT = "in_doubt"
+    USER_FEEDBACK = "user_feedback"
+    STEP_CONFIRMATION = "step_confirmation"
+    STEP_INPUT = "step_input"
+    OUTPUT_REVIEW = "output_review"
+    ROUTE_SELECTION = "route_selection"
+    ITERATION_REVIEW = "iteration_review"
+    ERROR_DECISION = "error_decision"
+
+
+class Consequence(StrEnum):
+    """What a rejection of a whole step does."""
+
+    SKIP = "skip"
+    CANCEL = "cancel"
+    ELSE = "else"
+    RETRY = "retry"
 
 
 def pending(
@@ -84,29 +107,42 @@ def pending(
 def approve(
     ids: options.RequirementIds,
     note: options.Note = "",
+    args: Annotated[
+        str | None,
+        typer.Option("--args", metavar="JSON", help="Other arguments, where the tool allows it."),
+    ] = None,
     follow: options.Follow = False,
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
 ) -> None:
-    """Say yes: the tool runs, once, with exactly the arguments that were shown."""
+    """Say yes: the tool runs, once, with exactly the arguments that were shown; a step goes on."""
     from interlock import Decision
 
     screen = Screen(as_json=as_json, target=target)
-    _decide(screen, ids, Decision.confirm(note or None), "approved", follows=follow)
+    with screen.refusing():
+        edited = read_object(args, "--args") if args else None
+    decision = Decision.confirm(note or None, edited_args=edited)
+    decide(screen, ids, decision, "approved", follows=follow)
 
 
 def reject(
     ids: options.RequirementIds,
     note: options.Note = "",
+    on_reject: Annotated[
+        Consequence | None,
+        typer.Option("--on-reject", help="What it does to a step, where there is a choice."),
+    ] = None,
     follow: options.Follow = False,
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
 ) -> None:
-    """Say no: the tool does not run, and the agent is told so, with the note."""
+    """Say no: the tool or step does not run; an agent is told so, with the note."""
     from interlock import Decision
 
     screen = Screen(as_json=as_json, target=target)
-    _decide(screen, ids, Decision.reject(note or None), "rejected", follows=follow)
+    wish = cast("OnReject | None", on_reject and on_reject.name)
+    decision = Decision.reject(note or None, on_reject=wish)
+    decide(screen, ids, decision, "rejected", follows=follow)
 
 
 def answer(
@@ -123,17 +159,26 @@ def answer(
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
 ) -> None:
-    """Supply the values that a tool waits for; a field left out keeps what the agent proposed."""
+    """Supply the values that a tool or step waits for, or answer the questions of an agent.
+
+    A field left out keeps what was proposed. Questions are answered by their id; several
+    options are separated by a comma.
+    """
     from interlock import Decision
 
     screen = Screen(as_json=as_json, target=target)
     with connected(screen) as client:
         found = find_requirement(client, requirement_id, screen)
-    values = {}
-    if found.kind == "USER_INPUT":  # Else the service says what is wrong.
-        with screen.refusing():
+    with screen.refusing():
+        if found.feedback_questions:
+            chosen = read_choices(assignments or [], found.feedback_questions)
+            decision = Decision.user_feedback(chosen)
+        elif found.user_input_schema:
             values = read_values(assignments or [], json_values, found.user_input_schema)
-    _decide(screen, [found], Decision.user_input(values), "answered", follows=follow)
+            decision = Decision.user_input(values)
+        else:
+            decision = Decision.user_input({})  # The service says what is wrong.
+    decide(screen, [found], decision, "answered", follows=follow)
 
 
 def complete(
@@ -158,20 +203,24 @@ def complete(
     screen = Screen(as_json=as_json, target=target)
     with screen.refusing():
         decision = _outcome(result, json_result, error)
-    _decide(screen, [requirement_id], decision, "completed", follows=follow)
+    decide(screen, [requirement_id], decision, "completed", follows=follow)
 
 
 def retry(
     ids: options.RequirementIds,
+    feedback: Annotated[
+        str | None,
+        typer.Option("--feedback", metavar="TEXT", help="What to do better; a step is told."),
+    ] = None,
     follow: options.Follow = False,
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
 ) -> None:
-    """Let a call that may have happened before a crash run again."""
+    """Run it again: a step that failed or is under review, or a call in doubt after a crash."""
     from interlock import Decision
 
     screen = Screen(as_json=as_json, target=target)
-    _decide(screen, ids, Decision.retry(), "tried again", follows=follow)
+    decide(screen, ids, Decision.retry(feedback), "tried again", follows=follow)
 
 
 def fail(
@@ -183,14 +232,14 @@ def fail(
     target: options.Target = options.TARGET,
     as_json: options.Json = False,
 ) -> None:
-    """Let a call that may have happened before a crash count as failed."""
+    """Let a step that failed, or a call in doubt after a crash, count as failed."""
     from interlock import Decision
 
     screen = Screen(as_json=as_json, target=target)
-    _decide(screen, ids, Decision.fail(message), "failed", follows=follow)
+    decide(screen, ids, Decision.fail(message), "failed", follows=follow)
 
 
-def _decide(
+def decide(
     screen: Screen,
     asked: Sequence[str | Requirement],
     decision: Decision,

@@ -9,6 +9,7 @@ import typer
 from interlock_server.cli import (
     demonstration,
     inbox,
+    judging,
     migrations,
     runs,
     serving,
@@ -63,6 +64,9 @@ for _panel, _commands in (
             inbox.complete,
             inbox.retry,
             inbox.fail,
+            judging.edit,
+            judging.select,
+            judging.skip,
         ),
     ),
 ):

@@ -13,7 +13,7 @@ from rich.text import Text
 from interlock import events as on
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import as_call, as_json, as_text, cut, safe, safe_lines
-from interlock_server.cli.waiting import AT_TIMEOUT
+from interlock_server.cli.waiting import AT_TIMEOUT, needs
 
 if TYPE_CHECKING:
     from interlock import Event
@@ -215,6 +215,13 @@ def _lines(event: Event[Any]) -> Iterable[tuple[str, Text | str]]:
         case on.StepExecutorPausedEvent():
             for one in event.executor_requirements:
                 yield "pause", f"{safe(one.tool_execution.tool_name)} waits"
+        case on.StepPausedEvent():
+            yield "pause", f"{name} waits for {_what(event)}"
+        case on.StepRejectedEvent():
+            note = f": {_flat(event.note)}" if event.note else ""
+            yield "skip", f"{name}: {event.on_reject.lower()}{note}"
+        case on.OutputEditedEvent():
+            yield "answer", f"{name}: {_flat(as_json(event.output))}"
         case on.StepFailedEvent():
             again = " (is tried again)" if event.will_retry else ""
             yield "error", f"{name}: {_flat(str(event.error))}{again}"
@@ -243,6 +250,10 @@ def _branches(event: Event[Any], name: str) -> Iterable[tuple[str, str]]:
             yield "branch", f"{name}: workflow {safe(event.workflow_id)}"
         case on.StepsStartedEvent():
             yield "branch", name
+
+
+def _what(event: on.StepPausedEvent) -> str:
+    return " and ".join(map(needs, event.step_requirement.step_requirements))
 
 
 def _decision(event: on.RequirementResolvedEvent) -> str:

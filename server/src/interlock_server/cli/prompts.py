@@ -14,6 +14,7 @@ from interlock_server.cli.waiting import show_requirement
 
 if TYPE_CHECKING:
     from interlock import Requirement, UserInputField
+    from interlock.questions import FeedbackQuestion
 
 _LATER = "l"
 
@@ -37,6 +38,13 @@ def _ask(screen: Screen, requirement: Requirement) -> None:
         "USER_INPUT": _ask_values,
         "EXTERNAL_EXECUTION": _ask_result,
         "IN_DOUBT": _ask_about_doubt,
+        "USER_FEEDBACK": _ask_questions,
+        "STEP_CONFIRMATION": _ask_yes_or_no,
+        "STEP_INPUT": _ask_values,
+        "OUTPUT_REVIEW": _ask_judgement,
+        "ROUTE_SELECTION": _ask_routes,
+        "ITERATION_REVIEW": _ask_judgement,
+        "ERROR_DECISION": _ask_about_failure,
     }
     ask = asks.get(requirement.kind)
     if ask is None:
@@ -75,6 +83,61 @@ def _ask_result(screen: Screen, requirement: Requirement) -> None:
             requirement.set_external_execution_error(_line(screen, "Error: "))
         case "n":
             _reject(screen, requirement)
+
+
+def _ask_questions(screen: Screen, requirement: Requirement) -> None:
+    if not requirement.feedback_questions:
+        _ask_values(screen, requirement)
+        return
+    match _choice(screen, "Answer?", {"y": "yes", "n": "reject", _LATER: "later"}):
+        case "y":
+            questions = requirement.feedback_questions
+            requirement.provide_user_feedback({one.id: _options(screen, one) for one in questions})
+        case "n":
+            _reject(screen, requirement)
+
+
+def _ask_judgement(screen: Screen, requirement: Requirement) -> None:
+    is_output = requirement.kind == "OUTPUT_REVIEW"
+    edits = {"e": "edit"} if is_output else {}
+    choices = {"y": "yes", **edits, "t": "try again", "n": "reject", _LATER: "later"}
+    match _choice(screen, "Is it good?", choices):
+        case "y":
+            requirement.confirm()
+        case "e":
+            requirement.edit_output(_result(screen))
+        case "t":
+            requirement.retry(_line(screen, "What to do better (may be empty): ") or None)
+        case "n":
+            _reject(screen, requirement)
+
+
+def _ask_routes(screen: Screen, requirement: Requirement) -> None:
+    match _choice(screen, "Choose?", {"y": "yes", "n": "reject", _LATER: "later"}):
+        case "y":
+            text = _line(screen, "Routes, separated by commas: ")
+            requirement.select_routes(*(one.strip() for one in text.split(",")))
+        case "n":
+            _reject(screen, requirement)
+
+
+def _ask_about_failure(screen: Screen, requirement: Requirement) -> None:
+    choices = {
+        "t": "try again",
+        "s": "skip it",
+        "r": "give its result",
+        "f": "let it fail",
+        _LATER: "later",
+    }
+    match _choice(screen, "It failed. What now?", choices):
+        case "t":
+            requirement.retry(_line(screen, "What to do better (may be empty): ") or None)
+        case "s":
+            requirement.skip()
+        case "r":
+            requirement.edit_output(_result(screen))
+        case "f":
+            requirement.fail()
 
 
 def _ask_about_doubt(screen: Screen, requirement: Requirement) -> None:
@@ -119,6 +182,19 @@ def _value(screen: Screen, field: UserInputField) -> Any:
             return read_value(text, field)
         except Unreadable as problem:
             screen.print(safe(str(problem)), style="red", indent=4)
+
+
+def _options(screen: Screen, question: FeedbackQuestion) -> list[str]:
+    """The options that somebody chooses, by their labels or their numbers."""
+    labels = [one.label for one in question.options]
+    listing = ", ".join(f"{number} = {safe(one)}" for number, one in enumerate(labels, start=1))
+    while True:
+        text = _line(screen, f"{safe(question.question)} ({listing}) ")
+        typed = [text] if text in labels else [one.strip() for one in text.split(",")]
+        numbered = {str(number): one for number, one in enumerate(labels, start=1)}
+        chosen = [numbered.get(one, one) for one in typed]
+        if all(one in labels for one in chosen) and (question.multi_select or len(chosen) == 1):
+            return chosen
 
 
 def _choice(screen: Screen, question: str, choices: dict[str, str]) -> str:

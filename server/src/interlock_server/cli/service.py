@@ -33,6 +33,22 @@ _ANSWERS = {
         "fail {id}",
         "reject {id} --note TEXT",
     ),
+    "USER_FEEDBACK": ("answer {id} NAME=VALUE", "reject {id} --note TEXT"),
+    "STEP_CONFIRMATION": ("approve {id}", "reject {id} --note TEXT"),
+    "STEP_INPUT": ("answer {id} FIELD=VALUE", "reject {id} --note TEXT"),
+    "OUTPUT_REVIEW": (
+        "approve {id}",
+        "edit {id} OUTPUT",
+        "retry {id} --feedback TEXT",
+        "reject {id} --note TEXT",
+    ),
+    "ROUTE_SELECTION": ("select {id} ROUTE", "reject {id} --note TEXT"),
+    "ITERATION_REVIEW": (
+        "approve {id}",
+        "retry {id} --feedback TEXT",
+        "reject {id} --note TEXT",
+    ),
+    "ERROR_DECISION": ("retry {id}", "skip {id}", "edit {id} OUTPUT", "fail {id}"),
 }
 """The commands that answer each kind of requirement."""
 

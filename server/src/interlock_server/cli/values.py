@@ -10,6 +10,7 @@ from interlock_server.cli.text import as_json
 
 if TYPE_CHECKING:
     from interlock import UserInputField
+    from interlock.questions import FeedbackQuestion
 
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
@@ -45,6 +46,37 @@ def read_json(text: str, what: str) -> Any:
     return value
 
 
+def read_object(text: str, what: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        Unreadable: it is none; `what` names it.
+    """
+    value = read_json(text, what)
+    if not isinstance(value, dict):
+        raise Unreadable(f"{what} is not a JSON object of values by field name")
+    return value
+
+
+def read_choices(
+    assignments: Sequence[str], questions: Sequence[FeedbackQuestion]
+) -> dict[str, list[str]]:
+    """Chosen options by question, from `id=option` and `id=option,option`.
+
+    Raises:
+        Unreadable: one of them is not of this form.
+    """
+    labels = {one.id: [option.label for option in one.options] for one in questions}
+    chosen = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise Unreadable(f"{assignment!r} is not of the form question=option")
+        # An option may have a comma of its own.
+        chosen[name] = [text] if text in labels.get(name, ()) else text.split(",")
+    return chosen
+
+
 def read_values(
     assignments: Sequence[str], json_values: str | None, fields: Sequence[UserInputField]
 ) -> dict[str, Any]:
@@ -53,9 +85,7 @@ def read_values(
     Raises:
         Unreadable: one of them cannot be read, or names no field that is asked for.
     """
-    values = read_json(json_values, "--json-values") if json_values else {}
-    if not isinstance(values, dict):
-        raise Unreadable("--json-values is not a JSON object of values by field name")
+    values = read_object(json_values, "--json-values") if json_values else {}
     by_name = {field.name: field for field in fields}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")

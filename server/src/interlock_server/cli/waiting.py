@@ -15,12 +15,20 @@ from interlock_server.cli.times import due, moment
 
 if TYPE_CHECKING:
     from interlock import Requirement, UserInputField
+    from interlock.questions import FeedbackQuestion
 
 NEEDS = {
     "CONFIRMATION": "approval",
     "USER_INPUT": "values",
     "EXTERNAL_EXECUTION": "a result",
     "IN_DOUBT": "a decision: it may have happened",
+    "USER_FEEDBACK": "answers",
+    "STEP_CONFIRMATION": "approval of the step",
+    "STEP_INPUT": "values for the step",
+    "OUTPUT_REVIEW": "a judgement of its output",
+    "ROUTE_SELECTION": "a choice of routes",
+    "ITERATION_REVIEW": "a judgement: leave the loop, or go on",
+    "ERROR_DECISION": "a decision: it failed",
 }
 """What each kind of requirement waits for."""
 
@@ -65,14 +73,20 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
         "since": moment(requirement.created_at),
         "until": _until(requirement),
         "says": safe(requirement.prompt),
+        **_about_node(requirement),
     }
     for name, fact in facts.items():
         if fact:
             screen.print(Text.assemble((f"{name:<7}", "dim"), fact), indent=4)
+    if requirement.content is not None:
+        label = "gave" if requirement.needs_output_review else "given"
+        _show_args(screen, {label: requirement.content})
     if requirement.tool_execution.tool_name:
         _show_args(screen, requirement.tool_execution.tool_args)
     for field in requirement.user_input_schema:
         _show_field(screen, field)
+    for question in requirement.feedback_questions:
+        _show_question(screen, question)
 
 
 def _show_args(screen: Screen, args: Mapping[str, Any]) -> None:
@@ -104,8 +118,35 @@ def _until(requirement: Requirement) -> str:
     return f"{due(requirement.expires_at)}; then {AT_TIMEOUT.get(requirement.on_timeout or '', '')}"
 
 
+def _about_node(requirement: Requirement) -> dict[str, str]:
+    """The facts of a requirement about a whole node."""
+    rejection = ", or ".join(one.lower() for one in requirement.on_reject_choices)
+    sent_back = f"{requirement.retry_count} of {requirement.max_retries} times"
+    return {
+        "failed": safe(requirement.error_message),
+        "runs": safe(", ".join(requirement.selected_routes)),
+        "routes": safe(", ".join(requirement.available_routes)),
+        "offers": safe(", ".join(requirement.proposed_routes)),
+        "a no": rejection,
+        "sent": f"back {sent_back}" if requirement.retry_count else "",
+    }
+
+
+def _show_question(screen: Screen, question: FeedbackQuestion) -> None:
+    how = "one or more" if question.multi_select else "one"
+    line = Text.assemble(
+        ("answer ", "dim"),
+        (safe(question.id), "bold yellow"),
+        (f" ({how} of {', '.join(safe(one.label) for one in question.options)}) ", "dim"),
+        safe(question.question),
+    )
+    screen.print(line, indent=4)
+
+
 def who_asks(requirement: Requirement) -> str:
-    """The executor that asks, down to the member of a team that made the call."""
+    """The executor that asks, down to the member of a team that made the call; or the step."""
+    if not requirement.executor_name:
+        return "the step itself"
     kind = f" ({requirement.executor_type})" if requirement.executor_type else ""
     names = [f"{safe(requirement.executor_name)}{kind}", *map(safe, requirement.member_path)]
     return " > ".join(names)

@@ -1,0 +1,39 @@
+"""The examples about whole steps and closer looks: each runs by itself, and is in the README."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+from tests.support import commands
+
+FOLDER = commands.ROOT / "examples"
+LINES_MAX = 80
+GATES = {
+    "step_gate": "Dear all, we ship.\n",
+    "routes_and_loops": "sources on tides, polished, with dates\n",
+    "error_decision": "200 euros are 234.00 dollars.\n",
+    "agent_asks_user": '[{"question":"Which way do you travel?","selected":["Train"]}]\n'
+    '[{"name":"city","value":"Rome"}]\n',
+    "edited_arguments": "40 euros are on their way to Ann.\n"
+    'A person changed the arguments to {"euros":90,"to":"Bob"}: The budget is used up.\n'
+    "90 euros are on their way to Bob.\n",
+}
+"""What each prints in the end."""
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_a_file_says_how_to_run_it_and_is_short(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text()
+    doc = importlib.import_module(name).__doc__ or ""
+    assert f"python examples/{name}.py" in doc
+    assert text.count("\n") <= LINES_MAX
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GATES)
+def test_a_file_runs_by_itself(name: str, database_url: str) -> None:
+    command = [sys.executable, f"examples/{name}.py"]
+    shown = commands.output(command, commands.environment(database_url))
+    assert shown.endswith(GATES[name]), shown
