@@ -203,6 +203,8 @@ def test_keys_are_built_like_that() -> None:
         call.part("gate"),
         call.child("Writer").part("turn1").part("model"),
         TOP.child("desk").child("answer").occurrence(2),
+        TOP.child("publish").part("confirm"),
+        TOP.child("publish").visit(2),
     ]
     assert [code(key)[0] for key, _ in table("ARCHITECTURE.md", "Key", "The place")] == built
 
