@@ -76,12 +76,12 @@ def compile_review(
         return v1.HumanReview()
     is_router = isinstance(construct, Router)
     compiled = v1.HumanReview(
-        requires_confirmation=review.requires_confirmation,
-        requires_user_input=review.requires_user_input and not is_router,
-        requires_route_selection=review.requires_user_input and is_router,
-        allow_multiple_selections=review.allow_multiple_selections,
+        requires_confirmation=bool(review.requires_confirmation),
+        requires_user_input=bool(review.requires_user_input) and not is_router,
+        requires_route_selection=bool(review.requires_user_input) and is_router,
+        allow_multiple_selections=bool(review.allow_multiple_selections),
         requires_output_review=bool(review.requires_output_review),
-        requires_iteration_review=review.requires_iteration_review,
+        requires_iteration_review=bool(review.requires_iteration_review),
         confirmation_message=_text(review.confirmation_message),
         output_review_message=_text(review.output_review_message),
         iteration_review_message=_text(review.iteration_review_message),
