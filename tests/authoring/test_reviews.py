@@ -20,7 +20,6 @@ from interlock_server import (
     Tool,
     UserInputField,
     Workflow,
-    tool,
 )
 from interlock_server.authoring.agents import Agent
 from interlock_server.authoring.compile import compile_workflows
@@ -131,16 +130,19 @@ def test_a_field_that_nobody_could_fill_in_is_refused(field: dict[str, Any], sai
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("flags", "said"),
     [
-        (tool(editable_args=True)(act), "has editable_args without requires_confirmation"),
-        (tool(preview=act)(act), "has a preview, but no call of it waits for anybody"),
-        (tool(requires_confirmation="yes")(act), "requires_confirmation is 'yes'; use True, False"),
-        (tool(requires_confirmation=True, preview="x")(act), "preview is 'x'; use a function"),
+        ({"editable_args": True}, "has editable_args without requires_confirmation"),
+        ({"preview": act}, "has a preview, but no call of it waits for anybody"),
+        (
+            {"requires_confirmation": "yes"},
+            "requires_confirmation is 'yes'; use True, False",
+        ),
+        ({"requires_confirmation": True, "preview": "x"}, "preview is 'x'; use a function"),
     ],
 )
-def test_a_closer_look_that_cannot_work_is_refused(made: Tool, said: str) -> None:
-    worker = Agent(name="worker", model=ScriptedModel([]), tools=[made])
+def test_a_closer_look_that_cannot_work_is_refused(flags: dict[str, Any], said: str) -> None:
+    worker = Agent(name="worker", model=ScriptedModel([]), tools=[Tool(act, **flags)])
     assert said in problems(Step(name="x", agent=worker))[0]
 
 

@@ -114,7 +114,7 @@ def test_what_the_clock_could_not_answer_is_refused_at_the_start() -> None:
     wait: dict[str, Any] = {"timeout": 60, "on_timeout": "approve"}
     required = [{"name": "tone"}]
     trail = Trail()
-    steps = [
+    steps: list[Any] = [
         trail.step(
             "a",
             human_review=HumanReview(requires_user_input=True, user_input_schema=required, **wait),
