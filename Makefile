@@ -40,7 +40,7 @@ setup: .venv/.ready ## Create .venv with everything in it
 	@test -x $(BIN)/python || { echo 'setup: creating .venv' && $(PYTHON) -m venv .venv; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@echo 'setup: installing what constraints.txt pins'
-	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt \
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt \
 		-e clients/python -e server --group dev
 	@touch $@
 
@@ -90,6 +90,13 @@ test: check ## All checks, then all tests
 .PHONY: test-fast
 test-fast: setup ## Only the tests that are not marked slow
 	@$(BIN)/pytest -n 2 -q -m 'not slow'
+
+# As long as one of KILLS=1000 and SECONDS=600 says; SEED=7 begins with another round.
+.PHONY: soak
+soak: setup ## Kill servers, cut connections, and look whether everything held
+	@GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.chaos \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(SEED),--seed $(SEED))
 
 .PHONY: demo
 demo: setup ## Start a server of its own and walk through it
