@@ -59,6 +59,7 @@ from interlock_server import (
 
 DECISIONS = ("requirement_resolved", "requirement_expired")
 TOO_LATE = "Nobody answered in time."
+STORED = v1.StreamOptions(omit_content_deltas=True)
 GATES = ("requires_confirmation", "requires_user_input", "external_execution")
 TABLE = [
     (gate, on_timeout)
@@ -142,7 +143,9 @@ async def test_what_is_to_happen_happens(
         meant = v1.OnTimeout.Value(f"ON_TIMEOUT_{(on_timeout or 'cancel').upper()}")
         assert asked.on_timeout == meant
         assert asked.expire_time.ToDatetime(UTC) == clock.after(60)
-        request = v1.WatchRunRequest(run_id=paused.run_id, after_sequence=paused.last_sequence)
+        request = v1.WatchRunRequest(
+            run_id=paused.run_id, after_sequence=paused.last_sequence, stream_options=STORED
+        )
         watching = asyncio.ensure_future(events_of(service.runs.WatchRun(request)))
         # A moment too early is too early.
         clock.pass_by(59.9)
@@ -191,7 +194,7 @@ def told(stage: Scene, run: v1.Run, closed: v1.Requirement, happened: list[str])
     assert happened[1:3] == ["workflow_continued", "step_executor_continued"]
     assert "tool_call_started" not in happened
     [result] = stage.model.told
-    assert (result.content, result.is_error, result.is_refusal) == (TOO_LATE, True, True)
+    assert (result.text, result.is_error, result.is_refusal) == (TOO_LATE, True, True)
     assert (stage.ledger.calls, stage.seen) == ([], [("done", ["work"])])
 
 
@@ -229,9 +232,9 @@ def failed(stage: Scene, run: v1.Run, closed: v1.Requirement, happened: list[str
 # Who is there, and where.
 
 
-@pytest.mark.parametrize("timeout", [90, 90.0, timedelta(minutes=1.5)])
-async def test_a_timeout_is_in_seconds_or_a_span_of_time(database_url: str, timeout: Any) -> None:
-    clock, stage = Clock(), scene(timeout=timeout)
+@pytest.mark.parametrize("span", [90, 90.0, timedelta(minutes=1.5)])
+async def test_a_timeout_is_in_seconds_or_a_span_of_time(database_url: str, span: Any) -> None:
+    clock, stage = Clock(), scene(timeout=span)
     async with clock.serving(stage.app, database_url) as service:
         asked = only(await service.run("Work"))
         listed = (await service.workflows.ListExecutors(v1.ListExecutorsRequest())).executors
@@ -298,9 +301,8 @@ async def test_a_question_expires_after_a_restart(database_url: str, on_timeout:
     async with clock.serving(stage.app, database_url) as service:
         paused = await service.run("Work")
     clock.pass_by(59)
-    async with clock.serving(stage.app, database_url) as service:
-        async with untouched(service, paused):
-            await fire(service)
+    async with clock.serving(stage.app, database_url) as service, untouched(service, paused):
+        await fire(service)
     clock.pass_by(1)
     async with clock.serving(stage.app, database_url) as service:
         await fire(service)
@@ -532,7 +534,7 @@ async def test_a_person_who_is_first_decides(database_url: str, on_timeout: str)
         ended = await service.resolve(held)
         assert "requirement_expired" not in kinds(await service.events(ended))
     assert ended.state == v1.RUN_STATE_COMPLETED
-    assert stage.model.told[0].content == "no"
+    assert stage.model.told[0].text == "no"
     assert stage.ledger.calls == []
 
 
@@ -624,7 +626,10 @@ async def test_a_continue_stream_ends_at_the_pause_that_a_timer_makes(database_u
     async with clock.serving(app_of(agent(turns, act)), database_url) as service:
         paused = await service.run("Work")
         request = v1.WatchRunRequest(
-            run_id=paused.run_id, after_sequence=paused.last_sequence, end_on_pause=True
+            run_id=paused.run_id,
+            after_sequence=paused.last_sequence,
+            end_on_pause=True,
+            stream_options=STORED,
         )
         # Whoever watches a run that is paused already is done at once.
         assert await events_of(service.runs.WatchRun(request)) == []
@@ -646,26 +651,31 @@ async def test_a_continue_stream_ends_at_the_pause_that_a_timer_makes(database_u
 
 
 async def test_what_a_server_has_no_code_for_waits_for_one_that_has_it(database_url: str) -> None:
-    clock, stage, other = Clock(), scene(on_timeout="approve"), Ledger()
-    elsewhere = agent([call("act", what="it"), "done"], timed(other), name="other")
-    without = Interlock(
-        [
-            Workflow(name="Work", steps=[Step(name="work", agent=agent(["done"]))]),
-            Workflow(name="Other", steps=[elsewhere]),
-        ]
-    )
-    async with clock.serving(stage.app, database_url) as service:
+    clock, ledger, other = Clock(), Ledger(), Ledger()
+    turns = [call("act", what="it"), "done"]
+    elsewhere = agent(turns, timed(other), name="other")
+
+    def app(*tools: Tool) -> Interlock:
+        work = Step(name="work", agent=agent(turns, *tools))
+        return Interlock(
+            [Workflow(name="Work", steps=[work]), Workflow(name="Other", steps=[elsewhere])]
+        )
+
+    complete = app(timed(ledger, on_timeout="approve"))
+    async with clock.serving(complete, database_url) as service:
         paused = await service.run("Work")
-    async with clock.serving(without, database_url) as service:
+    async with clock.serving(app(), database_url) as service:
         second = await service.run("Other")
         clock.pass_by(60)
-        async with untouched(service, paused):
+        lacking = await get(service, paused)
+        assert lacking.missing_executor == "worker.act"
+        async with untouched(service, lacking):
             await fire(service)
             await fire(service)
-        # It keeps nobody else from his turn.
+        # It keeps nobody else from their turn.
         assert (await get(service, second)).state == v1.RUN_STATE_CANCELLED
-    async with clock.serving(stage.app, database_url) as service:
+    async with clock.serving(complete, database_url) as service:
         await fire(service)
         ended = await rest(service, paused)
     assert ended.state == v1.RUN_STATE_COMPLETED
-    assert stage.ledger.calls == [("it", "gently")]
+    assert ledger.calls == [("it", "gently")]

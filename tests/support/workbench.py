@@ -157,6 +157,21 @@ async def hand_over(service: Served, point: Point) -> None:
     await stopping
 
 
+async def crash(service: Served) -> None:
+    """Lets a service die between two words with its database."""
+    for one in service.replicas:
+        pool = one.runtime.database._engine.sync_engine.pool
+        while pool.checkedout():  # type: ignore[attr-defined]
+            await asyncio.sleep(0.001)
+        legs = list(one.runtime._legs.values())
+        ending = [*one.runtime._chores, *(task for _, task in legs)]
+        one.runtime.crash()
+        for leg, _ in legs:
+            if leg._recorder and leg._recorder._timer:
+                leg._recorder._timer.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+
 async def somebody_waits(service: Served) -> None:
     """Comes back when a transaction of the service waits for another one."""
     waiting = text(
