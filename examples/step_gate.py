@@ -1,53 +1,40 @@
-"""People around whole steps: a gate with values before a step, a judgement of its output after it.
+"""Gates in front of a whole step and of a `Condition`.
 
-    python examples/step_gate.py [--model MODEL] [--target HOST:PORT]
+    python examples/step_gate.py [--target HOST:PORT]
 
-Rejecting the draft sends it back, and the agent reads why. The gate itself is not asked again.
+Saying no to the condition runs its other branch; saying no to the step passes over it.
 """
 
 from __future__ import annotations
 
-from _common import ask, model, service
+from _common import ask, service
 from interlock import Client
-from interlock_server import (
-    Agent,
-    HumanReview,
-    Interlock,
-    ModelRequest,
-    Step,
-    UserInputField,
-    Workflow,
-)
+from interlock_server import Condition, Interlock, Step, StepInput, Workflow
 
 
-def draft(request: ModelRequest) -> str:
-    """The scripted model: a letter, and a shorter one when somebody asks for it."""
-    return (
-        "Dear all, we ship."
-        if "shorter" in str(request.messages[0])
-        else "Dear all, we shall ship."
-    )
+def refund(given: StepInput) -> str:
+    return f"{given.input}: refunded"
 
 
-writer = Agent(name="Writer", model=model(draft), instructions="Write a letter of one sentence.")
+def voucher(given: StepInput) -> str:
+    return f"{given.input}: a voucher"
+
+
+def announce(given: StepInput) -> str:
+    return f"{given.previous_step_content}, and told"
+
+
 workflow = Workflow(
-    name="Letter",
+    name="Complaint",
     steps=[
-        Step(
-            name="write",
-            agent=writer,
-            human_review=HumanReview(
-                requires_confirmation=True,
-                confirmation_message="Write to all customers?",
-                requires_user_input=True,
-                user_input_schema=[
-                    UserInputField(name="tone", allowed_values=["warm", "brief"]),
-                ],
-                requires_output_review=lambda output: len(output.content) > 10,
-                on_reject="retry",
-                max_retries=2,
-            ),
+        Condition(
+            name="generous",
+            steps=[Step(name="refund", executor=refund)],
+            else_steps=[Step(name="voucher", executor=voucher)],
+            requires_confirmation=True,
+            confirmation_message="Give the money back?",
         ),
+        Step(name="announce", executor=announce, requires_confirmation=True, on_reject="skip"),
     ],
 )
 app = Interlock([workflow])
@@ -55,22 +42,15 @@ app = Interlock([workflow])
 
 def main() -> None:
     with service(app) as target, Client(target) as client:
-        workflow = client.workflow("Letter")
-        run = workflow.run("Tell them that we ship on Monday.")
+        workflow = client.workflow("Complaint")
+        run = workflow.run("order 7")
         while run.is_paused:
             for step in run.steps_requiring_confirmation:
-                if ask(f"{step.question.prompt} [y/n]", "y") == "y":
+                usual = "n" if step.step_name == "generous" else "y"
+                if ask(f"{step.question.prompt} [y/n]", usual) == "y":
                     step.confirm()
                 else:
-                    step.reject("Not this week.")
-            for step in run.steps_requiring_user_input:
-                step.set_user_input(tone=ask("Which tone? [warm/brief]", "brief"))
-            for step in run.steps_requiring_output_review:
-                again = "n" if step.question.retry_count == 0 else "y"
-                if ask(f"{step.question.content!r} Good? [y/n]", again) == "y":
-                    step.confirm()
-                else:
-                    step.reject("Make it shorter.")
+                    step.reject("The order is too old.")
             run = workflow.continue_run(run)
         print(run.content)
 

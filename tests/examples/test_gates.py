@@ -11,8 +11,12 @@ from tests.support import commands
 FOLDER = commands.ROOT / "examples"
 LINES_MAX = 80
 GATES = {
-    "step_gate": "Dear all, we ship.\n",
-    "routes_and_loops": "sources on tides, polished, with dates\n",
+    "step_gate": "order 7: a voucher, and told\n",
+    "step_input": "2 seats, first, to Oslo\n",
+    "output_review": "Sun, and more of it!\n",
+    "route_selection": "sources on interviews on tides\n",
+    "loop_review": "a text on tides, polished, with dates\n",
+    "several_levels": "{'letter': 'Dear all, we ship.', 'bill': 'an invoice'}\n",
     "error_decision": "200 euros are 234.00 dollars.\n",
     "agent_asks_user": '[{"question":"Which way do you travel?","selected":["Train"]}]\n'
     '[{"name":"city","value":"Rome"}]\n',
