@@ -176,14 +176,14 @@ async def test_a_server_without_the_tool_leaves_the_call_to_one_that_has_it(
         turns = [[call("hold"), call("act", what="it")], "done"]
         return app_of(Step(name="work", agent=agent(turns, *tools)))
 
-    async with served(app(hold, ledger.gated()), database_url, quick) as service:
+    async with served(app(hold, ledger.gated()), database_url, quick, servers=1) as service:
         run = await service.run("Work")
         for one in open_requirements(run):
             await resolve_one(service, confirm(one))
         await point.entered.wait()
         await hand_over(service, point)
     assert ledger.calls == []
-    async with served(app(hold), database_url, quick) as service:
+    async with served(app(hold), database_url, quick, servers=1) as service:
         await service.runtime.take_over()
         # The server may have taken it over by itself before, and be done with it.
         await asyncio.gather(*(task for _, task in list(service.runtime._legs.values())))

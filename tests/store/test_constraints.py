@@ -62,3 +62,34 @@ async def test_a_run_has_one_owner(database: Database) -> None:
     [row] = await database.fetch(text("SELECT owner, epoch, lease_until FROM runs"))
     assert (row.owner, row.epoch) == (OWNER.name, 1)
     assert row.lease_until == now() + OWNER.lease
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("state = 2, resolve_time = now()", "resolved_means_answered"),
+        ("resolution = ''", "resolved_means_answered"),
+        ("state = 4, resolution = '', resolve_time = now()", "resolved_means_answered"),
+        ("state = 3, expire_time = now()", "only_pending_ones_wait"),
+        ("resolve_time = now()", "only_pending_ones_wait"),
+        ("state = 3, resolve_time = now()", "only_due_ones_expire"),
+        ("grant_digest = 'x'", "only_answers_let_something_start"),
+        (
+            "state = 2, resolution = '', resolve_time = now(), spend_time = now()",
+            "only_what_was_granted_is_spent",
+        ),
+    ],
+)
+async def test_a_requirement_that_contradicts_itself_is_refused(
+    database: Database, change: str, constraint: str
+) -> None:
+    await a_run(database, "r")
+    await database.fetch(
+        text(
+            "INSERT INTO requirements (requirement_id, run_id, key, position, step_key, "
+            "workflow_id, session_id, kind, tool_name, state, body, version, create_time, "
+            "update_time) VALUES ('q', 'r', 'k', 1, 's', 'W', 's', 1, '', 1, '', 1, now(), now())"
+        )
+    )
+    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+        await database.fetch(text(f"UPDATE requirements SET {change}"))  # noqa: S608

@@ -16,6 +16,12 @@ _ANSWERED = "resolved_means_answered"
 def upgrade() -> None:
     op.drop_index("requests_by_time", "requests")
     op.create_index("requests_by_run", "requests", ["run_id"])
+    op.alter_column(
+        "requests",
+        "run_id",
+        comment="The run, or the session, it was about.",
+        existing_comment=None,
+    )
     op.add_column("runs", sa.Column("expire_time", sa.DateTime(timezone=True), nullable=True))
     op.add_column(
         "runs",
