@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from interlock_server import (
     Agent,
     Condition,
     DefinitionError,
+    HumanReview,
     Interlock,
     Loop,
     Parallel,
@@ -20,6 +23,7 @@ from interlock_server import (
     Steps,
     Team,
     Workflow,
+    limits,
     tool,
 )
 from interlock_server.authoring.compile import Problem
@@ -49,6 +53,10 @@ def takes_nothing() -> str:
 
 def pay(amount: int, session_state: dict[str, Any]) -> str:
     """Pays."""
+    return f"paid {amount}"
+
+
+def with_default(amount: int = 1) -> str:
     return f"paid {amount}"
 
 
@@ -88,6 +96,9 @@ def of_tool(*gates: str, **more: Any) -> list[str]:
 # The tree.
 
 OK = Step(name="ok", executor=function)
+MOST = 10 * 366 * 24 * 3_600
+TIME = "use seconds above 0, or a timedelta"
+CONFIRMS = ("requires_confirmation",)
 NAME = "use 1 to 100 characters without control characters"
 
 
@@ -244,6 +255,61 @@ TREES: dict[str, tuple[list[Any], list[str]]] = {
         [yields_slowly],
         ["workflow 'W' > 'yields_slowly': 'yields_slowly' is a generator; return one value"],
     ),
+    "on_interrupt_unknown": (
+        [Step(name="s", executor=function, on_interrupt="skip")],  # type: ignore[arg-type]
+        ["workflow 'W' > 's': on_interrupt is 'skip'; use 'ask', 'retry' or 'fail'"],
+    ),
+    "on_interrupt_of_an_agent": (
+        [Step(name="s", agent=Agent(name="a", model=SCRIPT), on_interrupt="ask")],
+        ["workflow 'W' > 's': on_interrupt is for functions; give it to the tools of the agent"],
+    ),
+    "on_interrupt_of_a_workflow": (
+        [Step(name="s", workflow=Workflow(name="inner", steps=[OK]), on_interrupt="ask")],
+        ["workflow 'W' > 's': on_interrupt is for functions; give it to those inside"],
+    ),
+    "review_without_a_question": (
+        [Step(name="s", executor=function, human_review=HumanReview(timeout=1))],
+        ["workflow 'W' > 's': has a timeout, but nothing in it waits for anybody; leave it out"],
+    ),
+    "review_of_what_is_repeated": (
+        [
+            Step(
+                name="s",
+                executor=function,
+                on_interrupt="retry",
+                human_review=HumanReview(timeout=1),
+            )
+        ],
+        ["workflow 'W' > 's': has a timeout, but nothing in it waits for anybody; leave it out"],
+    ),
+    "yes_to_a_doubt": (
+        [
+            Step(
+                name="s",
+                executor=function,
+                on_interrupt="ask",
+                human_review=HumanReview(timeout=1, on_timeout="approve"),
+            )
+        ],
+        [
+            "workflow 'W' > 's': on_timeout is 'approve', but a call in doubt or a failure cannot "
+            "be approved"
+        ],
+    ),
+    "run_timeout_inside": (
+        [Workflow(name="inner", steps=[OK], run_timeout=1)],
+        [
+            "workflow 'W' > 'inner': has a run_timeout, which is for whole runs; give it to the "
+            "outer one"
+        ],
+    ),
+    "run_timeout_in_a_step": (
+        [Step(name="s", workflow=Workflow(name="inner", steps=[OK], run_timeout=1))],
+        [
+            "workflow 'W' > 's': has a run_timeout, which is for whole runs; give it to the outer "
+            "one"
+        ],
+    ),
     "unreadable_signature": (
         [Step(name="s", executor=Unreadable())],
         ["workflow 'W' > 's': the signature of 'unreadable' cannot be read"],
@@ -255,6 +321,22 @@ TREES: dict[str, tuple[list[Any], list[str]]] = {
 def test_a_mistake_in_the_tree_is_reported(name: str) -> None:
     steps, expected = TREES[name]
     assert of_steps(*steps)[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("time", [0, -1, MOST + 1, "1h", True, math.inf, timedelta(0)])
+def test_a_run_timeout_that_cannot_be_kept_is_reported(time: Any) -> None:
+    assert problems(Workflow(name="W", steps=[OK], run_timeout=time)) == [
+        f"workflow 'W': run_timeout is {time!r}; {TIME}"
+    ]
+
+
+def test_branches_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "parallel_branches_max", 2)
+    branches = [Step(name=name, executor=function) for name in "abc"]
+    Interlock([Workflow(name="W", steps=[Parallel(*branches[:2], name="both")])])
+    assert of_steps(Parallel(*branches, name="all")) == [
+        "workflow 'W' > 'all': has 3 branches; the limit is 2"
+    ]
 
 
 def test_an_app_takes_workflows_only() -> None:
@@ -431,7 +513,90 @@ TOOLS: dict[str, tuple[tuple[str, ...], dict[str, Any], list[str]]] = {
         ["user_input_fields names 'session_state', not a parameter; it has: amount"],
     ),
     "bad_name": ((), {"name": "p\tay"}, [f"name is 'p\\tay'; {NAME}"]),
+    "no_time": (CONFIRMS, {"timeout": 0}, [f"timeout is 0; {TIME}"]),
+    "negative_time": (CONFIRMS, {"timeout": -0.5}, [f"timeout is -0.5; {TIME}"]),
+    "endless_time": (CONFIRMS, {"timeout": math.inf}, [f"timeout is inf; {TIME}"]),
+    "no_number": (CONFIRMS, {"timeout": math.nan}, [f"timeout is nan; {TIME}"]),
+    "too_long": (CONFIRMS, {"timeout": MOST + 1}, [f"timeout is {MOST + 1}; {TIME}"]),
+    "negative_span": (
+        CONFIRMS,
+        {"timeout": timedelta(days=-1)},
+        [f"timeout is {timedelta(days=-1)!r}; {TIME}"],
+    ),
+    "longest_span": (
+        CONFIRMS,
+        {"timeout": timedelta.max},
+        [f"timeout is {timedelta.max!r}; {TIME}"],
+    ),
+    "time_is_a_text": (CONFIRMS, {"timeout": "1h"}, [f"timeout is '1h'; {TIME}"]),
+    "time_is_a_bool": (CONFIRMS, {"timeout": True}, [f"timeout is True; {TIME}"]),
+    "on_timeout_alone": (
+        CONFIRMS,
+        {"on_timeout": "skip"},
+        ["has on_timeout without a timeout"],
+    ),
+    "on_timeout_unknown": (
+        CONFIRMS,
+        {"timeout": 1, "on_timeout": "ask"},
+        ["on_timeout is 'ask'; use one of 'cancel', 'reject', 'approve', 'skip', 'fail'"],
+    ),
+    "timeout_of_a_free_tool": (
+        (),
+        {"timeout": 1},
+        ["has a timeout, but no call of it waits for anybody; leave it out"],
+    ),
+    "timeout_of_a_free_tool_that_is_repeated": (
+        (),
+        {"timeout": 1, "on_interrupt": "retry"},
+        ["has a timeout, but no call of it waits for anybody; leave it out"],
+    ),
+    "on_interrupt_unknown": (
+        CONFIRMS,
+        {"on_interrupt": "skip"},
+        ["on_interrupt is 'skip'; use 'ask', 'retry' or 'fail'"],
+    ),
+    "on_interrupt_elsewhere": (
+        ("external_execution",),
+        {"on_interrupt": "retry"},
+        ["on_interrupt is for tools that run here, and this one does not"],
+    ),
+    "yes_to_what_runs_elsewhere": (
+        ("external_execution",),
+        {"timeout": 1, "on_timeout": "approve"},
+        ["on_timeout is 'approve', but a yes alone gives no result"],
+    ),
+    "yes_to_a_doubt": (
+        (),
+        {"timeout": 1, "on_timeout": "approve", "on_interrupt": "ask"},
+        ["on_timeout is 'approve', but a yes alone gives no result"],
+    ),
+    "yes_without_a_value": (
+        ("requires_user_input",),
+        {"timeout": 1, "on_timeout": "approve"},
+        ["on_timeout is 'approve', but a field that a person fills in has no default"],
+    ),
+    "yes_without_the_value_that_is_asked_for": (
+        ("requires_user_input",),
+        {"timeout": 1, "on_timeout": "approve", "user_input_fields": ["amount"]},
+        ["on_timeout is 'approve', but a field that a person fills in has no default"],
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        {"timeout": 0.001},
+        {"timeout": MOST, "on_timeout": "approve", "on_interrupt": "fail"},
+        {"timeout": timedelta(weeks=1), "on_timeout": "skip", "on_interrupt": "retry"},
+    ],
+)
+def test_what_can_be_kept_is_no_mistake(waiting: dict[str, Any]) -> None:
+    """Also a doubt about a free call may be asked with a time, and a default be approved."""
+    doubtful = tool(name="doubtful", on_interrupt="ask", timeout=1, on_timeout="reject")(pay)
+    filled = tool(requires_user_input=True, timeout=1, on_timeout="approve")(with_default)
+    tools = [tool(requires_confirmation=True, **waiting)(pay), doubtful, filled]
+    Interlock([Workflow(name="W", steps=[Agent(name="a", model=SCRIPT, tools=tools)])])
 
 
 @pytest.mark.parametrize("case", TOOLS)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.support.service import confirm, open_requirements, served
+from tests.support.clock import Clock
+from tests.support.service import confirm, open_requirements, reject, served
 from tests.support.workbench import Ledger, agent, agent_app, app_of, kinds, only, rest
 
 from interlock import v1
-from interlock_server import Parallel, Step, call
+from interlock_server import Condition, Parallel, Step, call
+from interlock_server.executors.registry import Registry
 from interlock_server.runtime import leg
-from interlock_server.store.records import Progress
+from interlock_server.runtime.runtime import Timing
+from interlock_server.store import journal
+from interlock_server.store.database import Database
+from interlock_server.store.records import Change, Progress
+from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_commit
 
 
@@ -65,3 +72,71 @@ async def test_what_such_a_run_still_asks_is_closed_with_it(
         )
     assert requirement.requirement.state == v1.REQUIREMENT_STATE_CANCELLED
     assert ledger.calls == []
+
+
+async def test_a_question_that_cancels_its_run_while_a_leg_is_being_loaded_cancels_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leg reads its run in several looks; between two of them, the clock may decide."""
+    clock, ledger = Clock(), Ledger()
+    timed = ledger.gated("timed", requires_confirmation=True, timeout=60)
+    steps = [
+        Step(name="one", agent=agent([call("act"), "done"], ledger.gated())),
+        Step(name="two", agent=agent([call("timed"), "done"], timed, name="two")),
+    ]
+    app = app_of(Parallel(*steps, name="both"))
+    async with clock.serving(app, database_url, servers=2) as service:
+        owner, other = service.replicas
+        paused = await service.run("Work")
+        first, _ = open_requirements(paused)
+        reading = requirements_of_run
+
+        async def late(database: Database, run_id: str) -> Any:
+            clock.pass_by(60)
+            await other.runtime.fire_timers()
+            return await reading(database, run_id)
+
+        monkeypatch.setattr(journal, "requirements_of_run", late)
+        async with asyncio.timeout(20):
+            await owner.resolve(paused, reject(first))
+            ended = await rest(service, paused)
+        happened = kinds(await service.events(ended))
+    assert ended.state == v1.RUN_STATE_CANCELLED
+    assert happened[-1] == "workflow_cancelled"
+    assert ledger.calls == []
+
+
+async def test_a_run_that_fails_inside_while_progress_is_being_stored_ends_at_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end must wait for that progress, and not be taken for the word of a stale owner."""
+    is_storing, is_broken, is_stored = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def broken(*_: Any) -> bool:
+        await is_storing.wait()
+        is_broken.set()
+        raise RuntimeError("secret")
+
+    async def slow(database: Any, lease: Any, progress: Any, change: Change, *more: Any) -> Any:
+        if change.state == v1.RUN_STATE_FAILED:
+            await is_stored.wait()
+            return await run_commit(database, lease, progress, change, *more)
+        is_storing.set()
+        await is_broken.wait()
+        committed = await run_commit(database, lease, progress, change, *more)
+        is_stored.set()
+        return committed
+
+    async def held(given: Any) -> bool:
+        raise AssertionError("nobody asks it")
+
+    monkeypatch.setattr(Registry, "evaluate", broken)
+    monkeypatch.setattr(leg, "run_commit", slow)
+    first = Step(name="first", executor=lambda given: "first")
+    second = Condition(name="second", evaluator=held, steps=[first])
+    eager = Timing(lease=1e6, commit_delay=0)
+    async with served(app_of(first, second), database_url, eager, servers=1) as service:
+        async with asyncio.timeout(20):
+            ended = await service.run("Work")
+    assert (ended.state, ended.error.reason) == (v1.RUN_STATE_FAILED, "INTERNAL")
+    assert [one.step.name for one in ended.step_results] == ["first"]

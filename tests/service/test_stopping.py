@@ -284,7 +284,8 @@ async def test_a_server_that_stops_says_so_to_who_watches_its_health(database_ur
     point = Point()
     async with one_server(app_of(Step(name="hold", executor=point.step)), database_url) as service:
         stub: Any = health_pb2_grpc.HealthStub(service.channel)
-        watching = aiter(stub.Watch(health_pb2.HealthCheckRequest()))
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        watching = aiter(watch)
         assert (await anext(watching)).status == health_pb2.HealthCheckResponse.SERVING
         waiting = asyncio.ensure_future(service.run("Work"))
         await point.entered.wait()
@@ -294,6 +295,7 @@ async def test_a_server_that_stops_says_so_to_who_watches_its_health(database_ur
         assert told == health_pb2.HealthCheckResponse.NOT_SERVING
         point.released.set()
         assert (await waiting).state == v1.RUN_STATE_COMPLETED
+        watch.cancel()  # Else the server waits for this call too, as long as it may.
         await stopping
 
 

@@ -342,19 +342,6 @@ async def test_a_step_that_fails_like_this_is_skipped_where_it_says_so(database_
     assert (stage.ledger.calls, stage.seen) == ([], [(None, [])])
 
 
-async def test_what_a_person_shall_fill_in_is_the_default_and_not_the_models_word(
-    database_url: str,
-) -> None:
-    """A model may write a value for a field that it was not shown; no person has seen it."""
-    clock, ledger = Clock(), Ledger()
-    act = timed(ledger, "requires_user_input", on_timeout="approve")
-    turns = [call("act", what="it", how="to the death"), "done"]
-    async with clock.serving(app_of(agent(turns, act)), database_url) as service:
-        ended = await expired(service, clock, await service.run("Work"))
-    assert ended.state == v1.RUN_STATE_COMPLETED
-    assert ledger.calls == [("it", "gently")]
-
-
 def responding(ledger: Ledger, *on_timeouts: str | None) -> Interlock:
     """One response with several gated calls, each with its own fate; `None` waits for ever."""
     tools = [

@@ -157,12 +157,17 @@ async def hand_over(service: Served, point: Point) -> None:
     await stopping
 
 
+async def idle(server: Served) -> None:
+    """Comes back when a server has nothing to do with its database at the moment."""
+    pool = server.runtime.database._engine.sync_engine.pool
+    while pool.checkedout():  # type: ignore[attr-defined]
+        await asyncio.sleep(0.001)
+
+
 async def crash(service: Served) -> None:
     """Lets a service die between two words with its database."""
     for one in service.replicas:
-        pool = one.runtime.database._engine.sync_engine.pool
-        while pool.checkedout():  # type: ignore[attr-defined]
-            await asyncio.sleep(0.001)
+        await idle(one)
         legs = list(one.runtime._legs.values())
         ending = [*one.runtime._chores, *(task for _, task in legs)]
         one.runtime.crash()

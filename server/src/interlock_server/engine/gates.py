@@ -11,6 +11,9 @@ from interlock_server import jsontext
 from interlock_server.engine.keys import Key
 
 TIMED_OUT = "Nobody answered in time."
+INTERRUPTED_REASON = "INTERRUPTED"
+"""Why a call failed that may have happened; it is not tried again by itself."""
+
 INTERRUPTED = "The call was interrupted, and may have happened."
 REJECTED_WITHOUT_NOTE = "The call was rejected by a person."
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Context, Suspended, gather_all
-from interlock_server.engine.gates import StepEnds
+from interlock_server.engine.gates import INTERRUPTED_REASON, StepEnds
 from interlock_server.engine.pauses import by_step
 from interlock_server.engine.places import TOP, Place
 from interlock_server.engine.reviews import PassedOver, Reviews, SentBack, Visit
@@ -306,7 +306,7 @@ class Interpreter:
             try:
                 execution = await self._execute(node, given, attempt)
             except StepFailure as failure:
-                if number < attempts:
+                if number < attempts and failure.error.reason != INTERRUPTED_REASON:
                     failed = v1.StepFailed(error=failure.error, will_retry=True)
                     self._emit(attempt, step_failed=failed)
                     continue

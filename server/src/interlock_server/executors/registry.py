@@ -16,7 +16,7 @@ from interlock_server.engine.context import (
     Once,
     Performance,
 )
-from interlock_server.engine.gates import INTERRUPTED, waits
+from interlock_server.engine.gates import INTERRUPTED, INTERRUPTED_REASON, waits
 from interlock_server.engine.interpreter import Execution, StepFailure
 from interlock_server.engine.places import Place
 from interlock_server.engine.values import StepInput, StepOutput
@@ -168,7 +168,7 @@ class Registry:
             executor_name=getattr(self._function(ref.executor_id), "__name__", ref.executor_id),
             executor_run_id=place.key,
             kind=v1.REQUIREMENT_KIND_IN_DOUBT,
-            step_failure=v1.StepFailure(reason="INTERRUPTED", message=INTERRUPTED),
+            step_failure=v1.StepFailure(reason=INTERRUPTED_REASON, message=INTERRUPTED),
             attempt=place.tried,
         )
         review = node.human_review

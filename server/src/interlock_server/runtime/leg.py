@@ -88,7 +88,8 @@ class Leg:
 
     def time_out(self) -> None:
         """Ends the run as failed, before its next effect: its time is over."""
-        self._interrupt(TimedOut())
+        if not isinstance(self._stop, Cancelled):
+            self._interrupt(TimedOut())
 
     def hand_over(self) -> None:
         """Gives the run back before its next effect, for another process to go on."""
@@ -231,6 +232,10 @@ class Leg:
         return False
 
     async def _end(self, progress: Progress, memory: Memory, ended: v1.Run) -> bool:
+        if progress.questions:
+            # Stored first, so that the end of the run finds them, and closes them.
+            await self._close_or_lose(progress, Change())
+            progress = Progress()
         ended.input_json = memory.row.run.input_json
         if ended.HasField("error"):
             state = v1.RUN_STATE_FAILED

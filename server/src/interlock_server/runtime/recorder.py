@@ -26,6 +26,7 @@ from interlock_server.engine.context import (
 )
 from interlock_server.engine.gates import (
     INTERRUPTED,
+    INTERRUPTED_REASON,
     Grant,
     StepEnds,
     call_digest,
@@ -213,9 +214,11 @@ class Recorder:
         number, grant = 1, once.grant
         while key.attempt(number) in self._values and not once.is_repeatable:
             if once.doubt is None:
-                return {"error": ["INTERRUPTED", INTERRUPTED]}
+                return {"error": [INTERRUPTED_REASON, INTERRUPTED]}
             asked = key.attempt(number).part("doubt")
             answer = await self.ask(asked, once.doubt)
+            if self._asked[asked].state == v1.REQUIREMENT_STATE_EXPIRED and answer.HasField("fail"):
+                raise StepEnds(is_skipped=False)
             if answer.WhichOneof("resolution") != "retry":
                 return _without_performing(once, answer)
             execution = once.doubt.tool_execution
@@ -428,7 +431,10 @@ def _without_performing(once: Once, answer: v1.RequirementResolution) -> dict[st
             raise StepEnds(is_skipped=True)
         case _:
             return {
-                "error": ["INTERRUPTED", answer.fail.message or answer.reject.note or INTERRUPTED]
+                "error": [
+                    INTERRUPTED_REASON,
+                    answer.fail.message or answer.reject.note or INTERRUPTED,
+                ]
             }
 
 

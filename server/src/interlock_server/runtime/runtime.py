@@ -332,7 +332,9 @@ class Runtime:
         except ExecutorNotFound as missing:
             # Another server may have the code; here it would only keep others from their turn.
             _log.error(
-                "requirement cannot expire here", run_id=requirement.run_id, **missing.metadata
+                "requirement cannot expire here",
+                requirement_id=requirement.requirement_id,
+                **missing.metadata,
             )
             if len(self._passed_over) >= _PASSED_OVER_MAX:
                 self._passed_over.clear()

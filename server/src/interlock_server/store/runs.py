@@ -92,7 +92,7 @@ _COMMIT = text("""
                 OR open_requirements + :question_count <> coalesce(
                     :waiting, open_requirements + :question_count)))
             AND cardinality(:spent_keys) = (
-                SELECT count(*) FROM requirements AS decided
+                SELECT count(DISTINCT decided.key) FROM requirements AS decided
                 JOIN unnest(:spent_keys, :spent_digests) AS spent (key, digest) USING (key)
                 WHERE decided.run_id = :run_id AND decided.state IN (2, 3)
                     AND decided.grant_digest = spent.digest AND decided.spend_time IS NULL)
