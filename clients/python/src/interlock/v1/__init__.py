@@ -2,6 +2,7 @@
 """The messages, enums and enum values of `interlock.v1`."""
 
 from interlock.v1.error_reason_pb2 import (
+    ERROR_REASON_CLAIM_LOST,
     ERROR_REASON_ETAG_MISMATCH,
     ERROR_REASON_EVENTS_EXPIRED,
     ERROR_REASON_EXECUTOR_NOT_FOUND,
@@ -11,6 +12,7 @@ from interlock.v1.error_reason_pb2 import (
     ERROR_REASON_REQUIREMENTS_PENDING,
     ERROR_REASON_REQUIREMENT_ALREADY_RESOLVED,
     ERROR_REASON_REQUIREMENT_CANCELLED,
+    ERROR_REASON_REQUIREMENT_CLAIMED,
     ERROR_REASON_REQUIREMENT_EXPIRED,
     ERROR_REASON_REQUIREMENT_NOT_FOUND,
     ERROR_REASON_RESOLUTION_MISMATCH,
@@ -98,6 +100,7 @@ from interlock.v1.requirement_pb2 import (
     REQUIREMENT_STATE_UNSPECIFIED,
     Rejection,
     Requirement,
+    RequirementClaim,
     RequirementKind,
     RequirementResolution,
     RequirementState,
@@ -115,10 +118,16 @@ from interlock.v1.requirement_pb2 import (
 )
 
 from interlock.v1.requirement_service_pb2 import (
+    ClaimRequirementRequest,
+    ClaimRequirementResponse,
     GetRequirementRequest,
     GetRequirementResponse,
     ListRequirementsRequest,
     ListRequirementsResponse,
+    ReleaseClaimRequest,
+    ReleaseClaimResponse,
+    RenewClaimRequest,
+    RenewClaimResponse,
     RequirementFilter,
     ResolveRequirementRequest,
     ResolveRequirementResponse,
@@ -267,6 +276,8 @@ from interlock.v1.workflow_service_pb2 import (
 __all__ = [
     "CancelRunRequest",
     "CancelRunResponse",
+    "ClaimRequirementRequest",
+    "ClaimRequirementResponse",
     "ConditionCompleted",
     "ConditionNode",
     "ConditionStarted",
@@ -278,6 +289,7 @@ __all__ = [
     "ContinueRunStreamResponse",
     "DeleteSessionRequest",
     "DeleteSessionResponse",
+    "ERROR_REASON_CLAIM_LOST",
     "ERROR_REASON_ETAG_MISMATCH",
     "ERROR_REASON_EVENTS_EXPIRED",
     "ERROR_REASON_EXECUTOR_NOT_FOUND",
@@ -287,6 +299,7 @@ __all__ = [
     "ERROR_REASON_REQUIREMENTS_PENDING",
     "ERROR_REASON_REQUIREMENT_ALREADY_RESOLVED",
     "ERROR_REASON_REQUIREMENT_CANCELLED",
+    "ERROR_REASON_REQUIREMENT_CLAIMED",
     "ERROR_REASON_REQUIREMENT_EXPIRED",
     "ERROR_REASON_REQUIREMENT_NOT_FOUND",
     "ERROR_REASON_RESOLUTION_MISMATCH",
@@ -412,7 +425,12 @@ __all__ = [
     "RUN_STATE_RUNNING",
     "RUN_STATE_UNSPECIFIED",
     "Rejection",
+    "ReleaseClaimRequest",
+    "ReleaseClaimResponse",
+    "RenewClaimRequest",
+    "RenewClaimResponse",
     "Requirement",
+    "RequirementClaim",
     "RequirementExpired",
     "RequirementFilter",
     "RequirementKind",

@@ -107,6 +107,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_UNIMPLEMENTED: _ErrorReason.ValueType  # 23
     """UNIMPLEMENTED. This server does not offer the method."""
+    ERROR_REASON_REQUIREMENT_CLAIMED: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION. A worker holds the requirement; see
+    `PreconditionFailure`. Metadata: `requirement_id`, `worker_id`,
+    `expire_time`.
+    """
+    ERROR_REASON_CLAIM_LOST: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION. The claim is not held any more; see
+    `PreconditionFailure`. Metadata: `requirement_id`, `claim_epoch`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Values of `google.rpc.ErrorInfo.reason` in the domain `interlock.dev`.
@@ -201,4 +210,13 @@ under which the operator finds it in the log.
 """
 ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 23
 """UNIMPLEMENTED. This server does not offer the method."""
+ERROR_REASON_REQUIREMENT_CLAIMED: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION. A worker holds the requirement; see
+`PreconditionFailure`. Metadata: `requirement_id`, `worker_id`,
+`expire_time`.
+"""
+ERROR_REASON_CLAIM_LOST: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION. The claim is not held any more; see
+`PreconditionFailure`. Metadata: `requirement_id`, `claim_epoch`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

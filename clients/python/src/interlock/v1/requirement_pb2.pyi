@@ -205,6 +205,7 @@ class Requirement(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ON_TIMEOUT_FIELD_NUMBER: _builtins.int
     CAN_EDIT_ARGS_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
     requirement_id: _builtins.str
     """Output only. Unique in the service."""
     run_id: _builtins.str
@@ -292,6 +293,12 @@ class Requirement(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it stops waiting by itself; unset means never."""
 
+    @_builtins.property
+    def claim(self) -> Global___RequirementClaim:
+        """Output only. The worker that executes the call; unset when none does. Only
+        for `REQUIREMENT_KIND_EXTERNAL_EXECUTION`.
+        """
+
     def __init__(
         self,
         *,
@@ -322,16 +329,54 @@ class Requirement(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         on_timeout: _workflow_pb2.OnTimeout.ValueType = ...,
         can_edit_args: _builtins.bool = ...,
+        claim: Global___RequirementClaim | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "executor", b"executor", "expire_time", b"expire_time", "resolution", b"resolution", "resolve_time", b"resolve_time", "route_selection", b"route_selection", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "create_time", b"create_time", "executor", b"executor", "expire_time", b"expire_time", "resolution", b"resolution", "resolve_time", b"resolve_time", "route_selection", b"route_selection", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "can_edit_args", b"can_edit_args", "create_time", b"create_time", "etag", b"etag", "executor", b"executor", "executor_name", b"executor_name", "executor_run_id", b"executor_run_id", "expire_time", b"expire_time", "feedback_questions", b"feedback_questions", "kind", b"kind", "member_path", b"member_path", "message", b"message", "on_timeout", b"on_timeout", "requirement_id", b"requirement_id", "resolution", b"resolution", "resolve_time", b"resolve_time", "resolved_by", b"resolved_by", "route_selection", b"route_selection", "run_id", b"run_id", "session_id", b"session_id", "state", b"state", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution", "user_input_schema", b"user_input_schema", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "can_edit_args", b"can_edit_args", "claim", b"claim", "create_time", b"create_time", "etag", b"etag", "executor", b"executor", "executor_name", b"executor_name", "executor_run_id", b"executor_run_id", "expire_time", b"expire_time", "feedback_questions", b"feedback_questions", "kind", b"kind", "member_path", b"member_path", "message", b"message", "on_timeout", b"on_timeout", "requirement_id", b"requirement_id", "resolution", b"resolution", "resolve_time", b"resolve_time", "resolved_by", b"resolved_by", "route_selection", b"route_selection", "run_id", b"run_id", "session_id", b"session_id", "state", b"state", "step", b"step", "step_failure", b"step_failure", "step_gate", b"step_gate", "subject", b"subject", "tool_execution", b"tool_execution", "user_input_schema", b"user_input_schema", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["tool_execution", "step_gate", "route_selection", "step_failure"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 
 Global___Requirement: _TypeAlias = Requirement  # noqa: Y015
+
+@_typing.final
+class RequirementClaim(_message.Message):
+    """A worker's hold on a requirement, so that no two workers execute one call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """Output only. Who holds it."""
+    epoch: _builtins.int
+    """Output only. Grows with every claim of the requirement, from 1; a result
+    that names an older one is refused. Greater than 1 means that an earlier
+    worker gave up or died, and may have executed the call in part.
+    """
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When the hold ends unless it is renewed; then another worker
+        may claim the requirement.
+        """
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "expire_time", b"expire_time", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequirementClaim: _TypeAlias = RequirementClaim  # noqa: Y015
 
 @_typing.final
 class ToolExecution(_message.Message):

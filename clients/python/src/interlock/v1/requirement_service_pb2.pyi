@@ -187,6 +187,7 @@ class ResolveRequirementRequest(_message.Message):
     RESOLUTION_FIELD_NUMBER: _builtins.int
     HOLD_RUN_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_EPOCH_FIELD_NUMBER: _builtins.int
     hold_run: _builtins.bool
     """Optional. Keep the run paused even when nothing else waits; `ContinueRun`
     lets it go on.
@@ -194,6 +195,10 @@ class ResolveRequirementRequest(_message.Message):
     request_id: _builtins.str
     """Optional. Makes a retry safe, at most 64 characters; a random UUID is
     recommended.
+    """
+    claim_epoch: _builtins.int
+    """Optional. The `RequirementClaim.epoch` under which a worker executed the
+    call; the answer is refused when the requirement was claimed again since.
     """
     @_builtins.property
     def resolution(self) -> _requirement_pb2.RequirementResolution:
@@ -205,10 +210,11 @@ class ResolveRequirementRequest(_message.Message):
         resolution: _requirement_pb2.RequirementResolution | None = ...,
         hold_run: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        claim_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_run", b"hold_run", "request_id", b"request_id", "resolution", b"resolution"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_epoch", b"claim_epoch", "hold_run", b"hold_run", "request_id", b"request_id", "resolution", b"resolution"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +247,187 @@ class ResolveRequirementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveRequirementResponse: _TypeAlias = ResolveRequirementResponse  # noqa: Y015
+
+@_typing.final
+class ClaimRequirementRequest(_message.Message):
+    """Request for `RequirementService.ClaimRequirement`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    TOOL_NAMES_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    WAIT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """Required. Who claims, at most 64 characters; different for each worker
+    process.
+    """
+    workflow_id: _builtins.str
+    """Optional. Only calls of this workflow."""
+    request_id: _builtins.str
+    """Optional. Makes a retry safe, at most 64 characters; a random UUID is
+    recommended. A repeat gets the same claim, as long as it holds.
+    """
+    @_builtins.property
+    def tool_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The tools whose calls the worker executes; at least one."""
+
+    @_builtins.property
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Optional. How long the claim holds unless it is renewed, from 1 second to 1
+        hour; unset means 30 seconds.
+        """
+
+    @_builtins.property
+    def wait_timeout(self) -> _duration_pb2.Duration:
+        """Optional. Longest time to wait for a call; zero means to return at once.
+        Unset means as long as the deadline of the call allows.
+        """
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        tool_names: _abc.Iterable[_builtins.str] | None = ...,
+        workflow_id: _builtins.str = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
+        wait_timeout: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "wait_timeout", b"wait_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "request_id", b"request_id", "tool_names", b"tool_names", "wait_timeout", b"wait_timeout", "worker_id", b"worker_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimRequirementRequest: _TypeAlias = ClaimRequirementRequest  # noqa: Y015
+
+@_typing.final
+class ClaimRequirementResponse(_message.Message):
+    """Response for `RequirementService.ClaimRequirement`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requirement(self) -> _requirement_pb2.Requirement:
+        """The claimed requirement; unset when there was none in time."""
+
+    def __init__(
+        self,
+        *,
+        requirement: _requirement_pb2.Requirement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimRequirementResponse: _TypeAlias = ClaimRequirementResponse  # noqa: Y015
+
+@_typing.final
+class RenewClaimRequest(_message.Message):
+    """Request for `RequirementService.RenewClaim`. A repeat changes nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_EPOCH_FIELD_NUMBER: _builtins.int
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    requirement_id: _builtins.str
+    """Required. The requirement."""
+    claim_epoch: _builtins.int
+    """Required. The claim."""
+    @_builtins.property
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Optional. How long the claim holds from now, from 1 second to 1 hour; unset
+        means 30 seconds.
+        """
+
+    def __init__(
+        self,
+        *,
+        requirement_id: _builtins.str = ...,
+        claim_epoch: _builtins.int = ...,
+        lease_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_epoch", b"claim_epoch", "lease_duration", b"lease_duration", "requirement_id", b"requirement_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewClaimRequest: _TypeAlias = RenewClaimRequest  # noqa: Y015
+
+@_typing.final
+class RenewClaimResponse(_message.Message):
+    """Response for `RequirementService.RenewClaim`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def claim(self) -> _requirement_pb2.RequirementClaim:
+        """The claim."""
+
+    def __init__(
+        self,
+        *,
+        claim: _requirement_pb2.RequirementClaim | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewClaimResponse: _TypeAlias = RenewClaimResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseClaimRequest(_message.Message):
+    """Request for `RequirementService.ReleaseClaim`. A repeat changes nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_EPOCH_FIELD_NUMBER: _builtins.int
+    requirement_id: _builtins.str
+    """Required. The requirement."""
+    claim_epoch: _builtins.int
+    """Required. The claim."""
+    def __init__(
+        self,
+        *,
+        requirement_id: _builtins.str = ...,
+        claim_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_epoch", b"claim_epoch", "requirement_id", b"requirement_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseClaimRequest: _TypeAlias = ReleaseClaimRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseClaimResponse(_message.Message):
+    """Response for `RequirementService.ReleaseClaim`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseClaimResponse: _TypeAlias = ReleaseClaimResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequirementsRequest(_message.Message):

@@ -50,6 +50,21 @@ class RequirementServiceStub(object):
                 request_serializer=interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementRequest.SerializeToString,
                 response_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementResponse.FromString,
                 _registered_method=True)
+        self.ClaimRequirement = channel.unary_unary(
+                '/interlock.v1.RequirementService/ClaimRequirement',
+                request_serializer=interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementRequest.SerializeToString,
+                response_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementResponse.FromString,
+                _registered_method=True)
+        self.RenewClaim = channel.unary_unary(
+                '/interlock.v1.RequirementService/RenewClaim',
+                request_serializer=interlock_dot_v1_dot_requirement__service__pb2.RenewClaimRequest.SerializeToString,
+                response_deserializer=interlock_dot_v1_dot_requirement__service__pb2.RenewClaimResponse.FromString,
+                _registered_method=True)
+        self.ReleaseClaim = channel.unary_unary(
+                '/interlock.v1.RequirementService/ReleaseClaim',
+                request_serializer=interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimRequest.SerializeToString,
+                response_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimResponse.FromString,
+                _registered_method=True)
         self.WatchRequirements = channel.unary_stream(
                 '/interlock.v1.RequirementService/WatchRequirements',
                 request_serializer=interlock_dot_v1_dot_requirement__service__pb2.WatchRequirementsRequest.SerializeToString,
@@ -88,9 +103,52 @@ class RequirementServiceServicer(object):
         Errors:
         - NOT_FOUND: there is no such requirement.
         - FAILED_PRECONDITION: somebody decided otherwise before, or the answer
-        does not fit the requirement, or the run has ended.
+        does not fit the requirement, or the run has ended, or the claim is lost,
+        or a worker holds the requirement and the answer is a result without its
+        claim.
         - INVALID_ARGUMENT: a value is missing or malformed.
         - ABORTED: the `etag` does not match.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimRequirement(self, request, context):
+        """Takes the oldest call that waits for external execution and that no worker
+        holds, for a worker to execute. Waits for one when there is none. Answer
+        with `ResolveRequirement` and the claim's epoch.
+
+        Errors:
+        - INVALID_ARGUMENT: a field is missing or malformed.
+        - ALREADY_EXISTS: `request_id` was used with a different request.
+        - UNAVAILABLE: the server shuts down; claim elsewhere after
+        `RetryInfo.retry_delay`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewClaim(self, request, context):
+        """Keeps a claim for longer. A worker calls it about three times per lease, for
+        as long as it executes the call.
+
+        Errors:
+        - NOT_FOUND: there is no such requirement.
+        - FAILED_PRECONDITION: the claim is lost, or the requirement waits no
+        longer; the worker should stop.
+        - INVALID_ARGUMENT: a field is missing or malformed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseClaim(self, request, context):
+        """Gives a claim back without a result, so that another worker can take the
+        call at once. Giving back what is not held any more changes nothing.
+
+        Errors:
+        - NOT_FOUND: there is no such requirement.
+        - INVALID_ARGUMENT: a field is missing or malformed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +183,21 @@ def add_RequirementServiceServicer_to_server(servicer, server):
                     servicer.ResolveRequirement,
                     request_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementRequest.FromString,
                     response_serializer=interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementResponse.SerializeToString,
+            ),
+            'ClaimRequirement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimRequirement,
+                    request_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementRequest.FromString,
+                    response_serializer=interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementResponse.SerializeToString,
+            ),
+            'RenewClaim': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewClaim,
+                    request_deserializer=interlock_dot_v1_dot_requirement__service__pb2.RenewClaimRequest.FromString,
+                    response_serializer=interlock_dot_v1_dot_requirement__service__pb2.RenewClaimResponse.SerializeToString,
+            ),
+            'ReleaseClaim': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseClaim,
+                    request_deserializer=interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimRequest.FromString,
+                    response_serializer=interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimResponse.SerializeToString,
             ),
             'WatchRequirements': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRequirements,
@@ -214,6 +287,87 @@ class RequirementService(object):
             '/interlock.v1.RequirementService/ResolveRequirement',
             interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementRequest.SerializeToString,
             interlock_dot_v1_dot_requirement__service__pb2.ResolveRequirementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimRequirement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interlock.v1.RequirementService/ClaimRequirement',
+            interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementRequest.SerializeToString,
+            interlock_dot_v1_dot_requirement__service__pb2.ClaimRequirementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewClaim(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interlock.v1.RequirementService/RenewClaim',
+            interlock_dot_v1_dot_requirement__service__pb2.RenewClaimRequest.SerializeToString,
+            interlock_dot_v1_dot_requirement__service__pb2.RenewClaimResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseClaim(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interlock.v1.RequirementService/ReleaseClaim',
+            interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimRequest.SerializeToString,
+            interlock_dot_v1_dot_requirement__service__pb2.ReleaseClaimResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,9 +52,40 @@ class RequirementServiceStub:
     Errors:
     - NOT_FOUND: there is no such requirement.
     - FAILED_PRECONDITION: somebody decided otherwise before, or the answer
-      does not fit the requirement, or the run has ended.
+      does not fit the requirement, or the run has ended, or the claim is lost,
+      or a worker holds the requirement and the answer is a result without its
+      claim.
     - INVALID_ARGUMENT: a value is missing or malformed.
     - ABORTED: the `etag` does not match.
+    """
+    ClaimRequirement: _grpc.UnaryUnaryMultiCallable[_requirement_service_pb2.ClaimRequirementRequest, _requirement_service_pb2.ClaimRequirementResponse]
+    """Takes the oldest call that waits for external execution and that no worker
+    holds, for a worker to execute. Waits for one when there is none. Answer
+    with `ResolveRequirement` and the claim's epoch.
+
+    Errors:
+    - INVALID_ARGUMENT: a field is missing or malformed.
+    - ALREADY_EXISTS: `request_id` was used with a different request.
+    - UNAVAILABLE: the server shuts down; claim elsewhere after
+      `RetryInfo.retry_delay`.
+    """
+    RenewClaim: _grpc.UnaryUnaryMultiCallable[_requirement_service_pb2.RenewClaimRequest, _requirement_service_pb2.RenewClaimResponse]
+    """Keeps a claim for longer. A worker calls it about three times per lease, for
+    as long as it executes the call.
+
+    Errors:
+    - NOT_FOUND: there is no such requirement.
+    - FAILED_PRECONDITION: the claim is lost, or the requirement waits no
+      longer; the worker should stop.
+    - INVALID_ARGUMENT: a field is missing or malformed.
+    """
+    ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_requirement_service_pb2.ReleaseClaimRequest, _requirement_service_pb2.ReleaseClaimResponse]
+    """Gives a claim back without a result, so that another worker can take the
+    call at once. Giving back what is not held any more changes nothing.
+
+    Errors:
+    - NOT_FOUND: there is no such requirement.
+    - INVALID_ARGUMENT: a field is missing or malformed.
     """
     WatchRequirements: _grpc.UnaryStreamMultiCallable[_requirement_service_pb2.WatchRequirementsRequest, _requirement_service_pb2.WatchRequirementsResponse]
     """Streams requirements as they appear and change.
@@ -89,9 +120,40 @@ class RequirementServiceAsyncStub(RequirementServiceStub):
     Errors:
     - NOT_FOUND: there is no such requirement.
     - FAILED_PRECONDITION: somebody decided otherwise before, or the answer
-      does not fit the requirement, or the run has ended.
+      does not fit the requirement, or the run has ended, or the claim is lost,
+      or a worker holds the requirement and the answer is a result without its
+      claim.
     - INVALID_ARGUMENT: a value is missing or malformed.
     - ABORTED: the `etag` does not match.
+    """
+    ClaimRequirement: _aio.UnaryUnaryMultiCallable[_requirement_service_pb2.ClaimRequirementRequest, _requirement_service_pb2.ClaimRequirementResponse]  # type: ignore[assignment]
+    """Takes the oldest call that waits for external execution and that no worker
+    holds, for a worker to execute. Waits for one when there is none. Answer
+    with `ResolveRequirement` and the claim's epoch.
+
+    Errors:
+    - INVALID_ARGUMENT: a field is missing or malformed.
+    - ALREADY_EXISTS: `request_id` was used with a different request.
+    - UNAVAILABLE: the server shuts down; claim elsewhere after
+      `RetryInfo.retry_delay`.
+    """
+    RenewClaim: _aio.UnaryUnaryMultiCallable[_requirement_service_pb2.RenewClaimRequest, _requirement_service_pb2.RenewClaimResponse]  # type: ignore[assignment]
+    """Keeps a claim for longer. A worker calls it about three times per lease, for
+    as long as it executes the call.
+
+    Errors:
+    - NOT_FOUND: there is no such requirement.
+    - FAILED_PRECONDITION: the claim is lost, or the requirement waits no
+      longer; the worker should stop.
+    - INVALID_ARGUMENT: a field is missing or malformed.
+    """
+    ReleaseClaim: _aio.UnaryUnaryMultiCallable[_requirement_service_pb2.ReleaseClaimRequest, _requirement_service_pb2.ReleaseClaimResponse]  # type: ignore[assignment]
+    """Gives a claim back without a result, so that another worker can take the
+    call at once. Giving back what is not held any more changes nothing.
+
+    Errors:
+    - NOT_FOUND: there is no such requirement.
+    - INVALID_ARGUMENT: a field is missing or malformed.
     """
     WatchRequirements: _aio.UnaryStreamMultiCallable[_requirement_service_pb2.WatchRequirementsRequest, _requirement_service_pb2.WatchRequirementsResponse]  # type: ignore[assignment]
     """Streams requirements as they appear and change.
@@ -141,9 +203,58 @@ class RequirementServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND: there is no such requirement.
         - FAILED_PRECONDITION: somebody decided otherwise before, or the answer
-          does not fit the requirement, or the run has ended.
+          does not fit the requirement, or the run has ended, or the claim is lost,
+          or a worker holds the requirement and the answer is a result without its
+          claim.
         - INVALID_ARGUMENT: a value is missing or malformed.
         - ABORTED: the `etag` does not match.
+        """
+
+    @_abc_1.abstractmethod
+    def ClaimRequirement(
+        self,
+        request: _requirement_service_pb2.ClaimRequirementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requirement_service_pb2.ClaimRequirementResponse, _abc.Awaitable[_requirement_service_pb2.ClaimRequirementResponse]]:
+        """Takes the oldest call that waits for external execution and that no worker
+        holds, for a worker to execute. Waits for one when there is none. Answer
+        with `ResolveRequirement` and the claim's epoch.
+
+        Errors:
+        - INVALID_ARGUMENT: a field is missing or malformed.
+        - ALREADY_EXISTS: `request_id` was used with a different request.
+        - UNAVAILABLE: the server shuts down; claim elsewhere after
+          `RetryInfo.retry_delay`.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewClaim(
+        self,
+        request: _requirement_service_pb2.RenewClaimRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requirement_service_pb2.RenewClaimResponse, _abc.Awaitable[_requirement_service_pb2.RenewClaimResponse]]:
+        """Keeps a claim for longer. A worker calls it about three times per lease, for
+        as long as it executes the call.
+
+        Errors:
+        - NOT_FOUND: there is no such requirement.
+        - FAILED_PRECONDITION: the claim is lost, or the requirement waits no
+          longer; the worker should stop.
+        - INVALID_ARGUMENT: a field is missing or malformed.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseClaim(
+        self,
+        request: _requirement_service_pb2.ReleaseClaimRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_requirement_service_pb2.ReleaseClaimResponse, _abc.Awaitable[_requirement_service_pb2.ReleaseClaimResponse]]:
+        """Gives a claim back without a result, so that another worker can take the
+        call at once. Giving back what is not held any more changes nothing.
+
+        Errors:
+        - NOT_FOUND: there is no such requirement.
+        - INVALID_ARGUMENT: a field is missing or malformed.
         """
 
     @_abc_1.abstractmethod
