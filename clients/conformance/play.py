@@ -107,9 +107,8 @@ class Stage:
         else:
             await playing.leave()
             await self.dismiss()
-        if not self.service.is_running:
-            await self.service.start()
         async with asyncio.timeout(WAIT_SECONDS):
+            await self.service.revive()
             await self.service.clear()
 
 
@@ -225,8 +224,8 @@ class _Playing:
         if not self.stage.service.cut():
             raise Failed("there was no connection to cut")
 
-    async def _runner_hold(self) -> None:
-        self.stage.service.hold()
+    async def _runner_hold(self, *, answers_only: bool = False) -> None:
+        self.stage.service.hold(answers_only=answers_only)
 
     async def _runner_release(self) -> None:
         self.stage.service.release()
@@ -240,6 +239,9 @@ class _Playing:
     async def _runner_open_gate(self, gate: str) -> None:
         GATES.open(gate)
 
+    async def _runner_started(self, session_id: str) -> None:
+        await self.stage.service.started(session_id)
+
     async def _runner_unwatched(self, run_id: str) -> None:
         await self.stage.service.unwatched(run_id)
 
@@ -249,6 +251,19 @@ class _Playing:
             lambda one: not differences(wanted, one.__dict__)
         )
         return dict(seen.__dict__)
+
+    async def _runner_read_until(
+        self, stream: str, item: Mapping[str, Any], driver: str = "main"
+    ) -> dict[str, Any]:
+        """Reads a stream, past what may come more than once, until there is such an item."""
+        reader = await self._driver(driver)
+        while True:
+            reply = await reader.ask("read", stream=stream, count=1)
+            if not reply.get("result", {}).get("items"):
+                raise Failed(f"the stream has ended, or failed: {short(reply)}")
+            [read] = reply["result"]["items"]
+            if not differences(item, read):
+                return dict(read)
 
     async def _runner_newer(self, **contract: Any) -> None:
         self.stage.service.front.newer = Newer(**contract)
@@ -276,13 +291,16 @@ def _problems(checks: Mapping[str, Any], reply: Mapping[str, Any]) -> list[str]:
         return ["this should have succeeded"]
     result = reply["result"]
     problems = differences(checks.get("expect", {}), result if result is not None else {})
+    if "length" in checks:
+        [items] = [one for one in result.values() if isinstance(one, list)]
+        problems += differences(checks["length"], len(_stored(items)), "length")
     if {"kinds", "numbered_from", "text"} & checks.keys():
         problems += _problems_of_events(checks, result.get("items", result.get("events")))
     return problems
 
 
 def _problems_of_events(checks: Mapping[str, Any], events: list[Any]) -> list[str]:
-    stored = [one for one in events if one["kind"] != "content_delta"]
+    stored = _stored(events)
     problems = []
     if "kinds" in checks:
         problems += differences(checks["kinds"], [one["kind"] for one in stored], "kinds")
@@ -294,3 +312,8 @@ def _problems_of_events(checks: Mapping[str, Any], events: list[Any]) -> list[st
         text = "".join(one["text"] for one in events)
         problems += differences(checks["text"], text, "text")
     return problems
+
+
+def _stored(items: list[Any]) -> list[Any]:
+    """Items without live text."""
+    return [one for one in items if one.get("kind") != "content_delta"]
