@@ -69,14 +69,10 @@ class Front:
         await self._server.stop(0)
         await self._channel.close()
 
-    async def until(self, is_there: Callable[[Seen], bool]) -> Seen:
-        """Waits for a call of which something is true, and gives it."""
+    async def until(self, is_such: Callable[[Seen], bool], count: int) -> None:
+        """Waits until there were so many calls of which something is true."""
         async with self._changed:
-            while True:
-                for one in self.calls:
-                    if is_there(one):
-                        return one
-                await self._changed.wait()
+            await self._changed.wait_for(lambda: sum(map(is_such, self.calls)) >= count)
 
     # Passing on.
 

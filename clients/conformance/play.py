@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import uuid
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +24,6 @@ from clients.conformance.values import UnknownReference, differences, resolved, 
 WAIT_SECONDS = 30.0
 """How long the runner waits for something that must come."""
 
-_SAMPLE_SECONDS = 60.0
 _CONNECT = {"retry_timeout": 20}
 
 
@@ -87,6 +88,31 @@ class Stage:
             driver = await Driver.start(self.language.driver, ROOT)
             self.drivers[name] = driver
         return driver
+
+    async def sample(self, name: str, target: str, environment: Mapping[str, str]) -> str:
+        """Runs a sample to its end, and gives what it printed.
+
+        Raises:
+            Failed: it ended badly.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(word.format(name=name) for word in self.language.sample),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=ROOT,
+            env={**os.environ, **environment, "INTERLOCK_TARGET": target},
+            start_new_session=True,
+        )
+        try:
+            output, log = await process.communicate()
+        except asyncio.CancelledError:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        if process.returncode:
+            said = (output + log).decode(errors="replace")
+            raise Failed(f"the sample ended with {process.returncode}:\n{said[-4_000:]}")
+        return output.decode()
 
     async def dismiss(self, *, everybody: bool = False) -> None:
         """Ends the drivers but `main`, or all of them."""
@@ -245,12 +271,30 @@ class _Playing:
     async def _runner_unwatched(self, run_id: str) -> None:
         await self.stage.service.unwatched(run_id)
 
-    async def _runner_seen(self, **wanted: Any) -> dict[str, Any]:
-        """Waits until the server in front has seen such a call."""
-        seen = await self.stage.service.front.until(
-            lambda one: not differences(wanted, one.__dict__)
+    async def _runner_ended(self, run_id: str) -> None:
+        await self.stage.service.ended(run_id)
+
+    async def _runner_seen(self, count: int = 1, **wanted: Any) -> None:
+        """Waits until the server in front has seen such a call, or so many."""
+        await self.stage.service.front.until(
+            lambda one: not differences(wanted, one.__dict__), count
         )
-        return dict(seen.__dict__)
+
+    async def _runner_executed_once(self, calls: list[list[dict[str, Any]]], count: int) -> None:
+        """Looks whether so many calls were executed, each by one worker and once."""
+        executed = [one for by_worker in calls for one in by_worker]
+        ids = {one["requirement_id"] for one in executed}
+        if not len(executed) == len(ids) == count:
+            raise Failed(f"{len(executed)} executions of {len(ids)} calls, not of {count}")
+        if any(one["epoch"] != 1 or one["outcome"] != "reported" for one in executed):
+            raise Failed(f"not each of them was reported, at once: {short(executed)}")
+
+    async def _runner_sample(
+        self, name: str, environment: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Runs a sample to its end; gives what it printed."""
+        target = self.stage.service.targets["server"]
+        return {"output": await self.stage.sample(name, target, environment or {})}
 
     async def _runner_read_until(
         self, stream: str, item: Mapping[str, Any], driver: str = "main"

@@ -218,6 +218,7 @@ class Service:
         self._ahead += timedelta(seconds=seconds)
         if self._running is not None:
             await self.runtime.fire_timers()
+            self.runtime.hub.called()  # Claims may be over.
 
     async def started(self, session_id: str) -> None:
         """Waits until a run of a session has started."""
@@ -225,6 +226,12 @@ class Service:
         async with self._runs() as runs:
             while not (await runs.ListRuns(v1.ListRunsRequest(filter=selected))).runs:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_SECONDS)
+
+    async def ended(self, run_id: str) -> None:
+        """Waits until a run has ended."""
+        async with self._runs() as runs:
+            async for _ in runs.WatchRun(v1.WatchRunRequest(run_id=run_id)):
+                pass
 
     async def unwatched(self, run_id: str) -> None:
         """Waits until nobody streams a run from the server."""
