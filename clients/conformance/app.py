@@ -58,10 +58,11 @@ class Gates:
         """Lets everybody pass, those who come later too."""
         self._open[name].set()
 
-    def open_all(self) -> None:
-        """Lets everybody pass whom anybody knows of."""
-        for gate in self._open.values():
-            gate.set()
+    def open_all(self, prefix: str) -> None:
+        """Lets everybody pass whose gate's name begins so."""
+        for name in list(self._open):
+            if name.startswith(prefix):
+                self._open[name].set()
 
 
 GATES = Gates()

@@ -16,7 +16,7 @@ from clients.conformance.app import GATES
 from clients.conformance.drivers import ROOT, Driver, DriverFailed
 from clients.conformance.languages import Language
 from clients.conformance.newer import Newer
-from clients.conformance.scenarios import Scenario, Step
+from clients.conformance.scenario import Scenario, Step
 from clients.conformance.service import Certificates, Databases, Service
 from clients.conformance.transcript import Transcript
 from clients.conformance.values import UnknownReference, differences, resolved, short
@@ -127,7 +127,7 @@ class Stage:
         self.service.release()
         self.service.front.newer = None
         self.service.front.calls.clear()
-        GATES.open_all()
+        GATES.open_all(playing.unique)
         if has_failed:
             await self.dismiss(everybody=True)
         else:
@@ -146,6 +146,7 @@ class _Playing:
     scenario: Scenario
     transcript: Transcript = field(default_factory=Transcript)
     at: str = "start"
+    unique: str = field(default_factory=lambda: str(uuid.uuid4()))
     captured: dict[str, Any] = field(default_factory=dict)
     replies: dict[str, tuple[Driver, asyncio.Future[dict[str, Any]]]] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
@@ -160,7 +161,7 @@ class _Playing:
         """
         self.captured.update(self.stage.service.targets)
         self.captured["ca_file"] = self.stage.root_file
-        self.captured["unique"] = str(uuid.uuid4())
+        self.captured["unique"] = self.unique
         for number, step in enumerate(self.scenario.steps, 1):
             self.at = f"step {number} ({step})"
             await self._step(step)
