@@ -86,7 +86,6 @@ check-generated: setup
 .PHONY: test
 test: check ## All checks, then all tests
 	@$(BIN)/pytest -n 2
-
 	@$(MAKE) -s test-clients
 
 .PHONY: test-fast
