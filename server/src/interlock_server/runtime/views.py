@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from interlock import v1
 from interlock_server.engine.pauses import by_step
 from interlock_server.executors.registry import Registry
+from interlock_server.runtime.decisions import holds
+from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definitions_list
 from interlock_server.store.records import Missing, RunRow
@@ -22,11 +24,16 @@ class Views:
     """Completes what is stored with what this process knows of its own code."""
 
     def __init__(
-        self, database: Database, registry: Registry, definitions: Mapping[bytes, v1.Workflow]
+        self,
+        database: Database,
+        registry: Registry,
+        definitions: Mapping[bytes, v1.Workflow],
+        world: World,
     ) -> None:
         self._database = database
         self._registry = registry
         self._definitions = definitions
+        self._world = world
         self._lacking: dict[bytes, str] = {}
 
     async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
@@ -35,11 +42,19 @@ class Views:
         if open_runs:
             found = await requirements_current(self._database, list(open_runs))
             for run_id, row in open_runs.items():
-                current = found.get(run_id, [])
+                current = self.shown(found.get(run_id, []))
                 waiting = [one for one in current if one.state == v1.REQUIREMENT_STATE_PENDING]
                 row.run.step_requirements.extend(by_step(waiting))
                 row.run.missing_executor = await self._missing_of(row.digest, current)
         return [one.run for one in rows]
+
+    def shown(self, requirements: Sequence[v1.Requirement]) -> Sequence[v1.Requirement]:
+        """Requirements as readers see them: with a claim only as long as it holds."""
+        now = self._world.now()
+        for one in requirements:
+            if not holds(one, now):
+                one.ClearField("claim")
+        return requirements
 
     async def missing(self) -> Missing:
         """All that open runs may need, and that is not here."""
