@@ -44,6 +44,7 @@ from interlock_server.store.runs import (
 
 T = TypeVar("T")
 _RETRY_SECONDS_MAX = 1.0
+_EXTERNAL = v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
 _log = structlog.get_logger()
 
 
@@ -323,6 +324,9 @@ class Leg:
         if cancel_requested:
             self.cancel()
         self._moved(change.state)
+        if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
+            self._setting.hub.called()
+            self._setting.announcer.announce_call()
         return sequence
 
     async def _reaching(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -23,6 +23,7 @@ from interlock_server.errors import (
 )
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.capacity import Capacity
+from interlock_server.runtime.claims import Claims
 from interlock_server.runtime.desk import Decision, Desk
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.leg import Leg, Setting
@@ -96,7 +97,10 @@ class Runtime:
         )
         definitions = self._setting.definitions
         self._desk = Desk(database, registry, self.world, self._owner, definitions)
-        self.views = Views(database, registry, definitions)
+        self.views = Views(database, registry, definitions, self.world)
+        self.claims = Claims(
+            database, self.hub, self._announcer, self.world, lambda: self.is_closing
+        )
         self._capacity = Capacity(database, open_runs_max)
         self._passed_over: set[str] = set()
         self._digests: dict[tuple[str, int], bytes] = {}
@@ -118,7 +122,9 @@ class Runtime:
             self._digests[name, stored.version] = digest
         chores: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
-            listen(self.database, self._owner.name, self._heard, self._is_freed.set),
+            listen(
+                self.database, self._owner.name, self._heard, self._is_freed.set, self.hub.called
+            ),
             _forever(self.keep_leases, self._timing.lease / 3, self._is_called),
             _forever(self.take_over, self._timing.lease / 4, self._is_freed),
             _forever(self.fire_timers, _TIMER_SECONDS),
@@ -152,6 +158,7 @@ class Runtime:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             await _cancel(late)
+        await self.claims.close()
         await self._announcer.send()
         await _cancel(self._chores)
 
@@ -208,8 +215,9 @@ class Runtime:
 
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
-            RequirementExpired, RequirementCancelled, ResolutionMismatch, InvalidField,
-            EtagMismatch, RequestIdReused, ExecutorNotFound: nothing was recorded.
+            RequirementExpired, RequirementCancelled, RequirementClaimed, ClaimLost,
+            ResolutionMismatch, InvalidField, EtagMismatch, RequestIdReused, ExecutorNotFound:
+            nothing was recorded.
         """
         self._check_open()
         outcome = await self._desk.decide(decision)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from interlock import v1
 from interlock_server.engine.pauses import by_step
 from interlock_server.executors.registry import Registry
+from interlock_server.runtime.decisions import holds
+from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definitions_list
 from interlock_server.store.records import Missing, RunRow
@@ -19,11 +21,16 @@ class Views:
     """Completes what is stored with what this process knows of its own code."""
 
     def __init__(
-        self, database: Database, registry: Registry, definitions: Mapping[bytes, v1.Workflow]
+        self,
+        database: Database,
+        registry: Registry,
+        definitions: Mapping[bytes, v1.Workflow],
+        world: World,
     ) -> None:
         self._database = database
         self._registry = registry
         self._definitions = definitions
+        self._world = world
         self._lacking: dict[bytes, str] = {}
 
     async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
@@ -32,10 +39,18 @@ class Views:
         if waiting:
             found = await requirements_open(self._database, list(waiting))
             for run_id, row in waiting.items():
-                open_ones = found.get(run_id, [])
+                open_ones = self.shown(found.get(run_id, []))
                 row.run.step_requirements.extend(by_step(open_ones))
                 row.run.missing_executor = await self._missing_of(row.digest, open_ones)
         return [one.run for one in rows]
+
+    def shown(self, requirements: Sequence[v1.Requirement]) -> Sequence[v1.Requirement]:
+        """Requirements as readers see them: with a claim only as long as it holds."""
+        now = self._world.now()
+        for one in requirements:
+            if not holds(one, now):
+                one.ClearField("claim")
+        return requirements
 
     async def missing(self) -> Missing:
         """All that open runs may need, and that is not here."""
