@@ -81,7 +81,8 @@ public final class Driver {
       case "get_run" -> seen(client.getRun(text(request, "run_id")));
       case "wait_run" -> seen(awaited(request));
       case "cancel_run" -> seen(client.cancelRun(text(request, "run_id"), text(request, "reason")));
-      case "list_runs" -> named("runs", Views.list(client.listRuns(runFilter(request)), Views::run));
+      case "list_runs" ->
+          named("runs", Views.list(client.listRuns(runFilter(request)), Views::run));
       case "list_events" -> named("events", Views.list(listEvents(request), Views::event));
       case "open" -> open(request);
       case "read" -> read(request);

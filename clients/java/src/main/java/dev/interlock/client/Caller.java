@@ -36,8 +36,7 @@ final class Caller implements AutoCloseable {
   Caller(ManagedChannel channel, Metadata headers, Duration timeout, Duration retryTimeout) {
     this.channel = channel;
     this.calls =
-        ClientInterceptors.intercept(
-            channel, MetadataUtils.newAttachHeadersInterceptor(headers));
+        ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
     this.timeout = timeout;
     this.retryTimeout = retryTimeout;
   }
@@ -89,7 +88,8 @@ final class Caller implements AutoCloseable {
   }
 
   Backoff backoff() {
-    return new Backoff(retryTimeout, System::nanoTime, () -> ThreadLocalRandom.current().nextDouble());
+    return new Backoff(
+        retryTimeout, System::nanoTime, () -> ThreadLocalRandom.current().nextDouble());
   }
 
   /** How long to wait before another attempt; empty means that there is none. */

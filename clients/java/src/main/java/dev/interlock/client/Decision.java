@@ -18,8 +18,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * An answer that is not yet tied to a requirement; {@link InterlockClient#resolve(String, Decision)}
- * ties it to one. The methods of a {@link Requirement} also check that the answer fits.
+ * An answer that is not yet tied to a requirement; {@link InterlockClient#resolve(String,
+ * Decision)} ties it to one. The methods of a {@link Requirement} also check that the answer fits.
  */
 public final class Decision {
   private final RequirementResolution message;
@@ -98,9 +98,7 @@ public final class Decision {
     answers.forEach(
         (question, labels) ->
             feedback.addAnswers(
-                FeedbackAnswer.newBuilder()
-                    .setQuestionId(question)
-                    .addAllSelectedOptions(labels)));
+                FeedbackAnswer.newBuilder().setQuestionId(question).addAllSelectedOptions(labels)));
     return new Decision(RequirementResolution.newBuilder().setUserFeedback(feedback));
   }
 

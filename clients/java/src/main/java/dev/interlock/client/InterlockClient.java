@@ -267,8 +267,7 @@ public final class InterlockClient implements AutoCloseable {
   /** Gets a session; {@link #listRuns} gives its runs. */
   public Session getSession(String sessionId) {
     GetSessionRequest request = GetSessionRequest.newBuilder().setSessionId(sessionId).build();
-    return Session.of(
-        caller.call(SessionServiceGrpc.getGetSessionMethod(), request).getSession());
+    return Session.of(caller.call(SessionServiceGrpc.getGetSessionMethod(), request).getSession());
   }
 
   /**

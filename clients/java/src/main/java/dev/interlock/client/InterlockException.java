@@ -255,7 +255,8 @@ public class InterlockException extends RuntimeException {
     }
 
     String text() {
-      StringBuilder text = new StringBuilder(details.reason.isEmpty() ? code.name() : details.reason);
+      StringBuilder text =
+          new StringBuilder(details.reason.isEmpty() ? code.name() : details.reason);
       text.append(": ").append(description);
       for (FieldViolation violation : details.fieldViolations) {
         if (!description.contains(violation.description)) {

@@ -29,8 +29,8 @@ public final class Json {
   private Json() {}
 
   /**
-   * Writes a value as compact JSON text: a {@link JsonNode}, or whatever Jackson makes JSON of, such
-   * as maps, lists, strings, numbers, records and beans.
+   * Writes a value as compact JSON text: a {@link JsonNode}, or whatever Jackson makes JSON of,
+   * such as maps, lists, strings, numbers, records and beans.
    *
    * @throws IllegalArgumentException the value holds something that JSON does not have
    */

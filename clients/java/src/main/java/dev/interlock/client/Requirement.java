@@ -320,7 +320,13 @@ public final class Requirement {
     if (isResolved()) {
       String how = this.decision == null ? state() : this.decision.toString();
       throw new IllegalStateException(
-          "requirement " + id() + " is already resolved (" + how + "): " + decision + " is too late");
+          "requirement "
+              + id()
+              + " is already resolved ("
+              + how
+              + "): "
+              + decision
+              + " is too late");
     }
     this.decision = decision;
   }

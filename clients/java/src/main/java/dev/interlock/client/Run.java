@@ -15,8 +15,7 @@ import java.util.Set;
  */
 public final class Run {
   private static final Set<RunState> ENDED =
-      Set.of(
-          RunState.RUN_STATE_COMPLETED, RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED);
+      Set.of(RunState.RUN_STATE_COMPLETED, RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED);
 
   private final dev.interlock.v1.Run message;
   private final List<PausedStep> pausedSteps;

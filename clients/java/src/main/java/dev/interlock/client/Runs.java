@@ -109,10 +109,7 @@ final class Runs {
 
   private dev.interlock.v1.Run awaitOnce(String runId, Duration slice) {
     WaitRunRequest request =
-        WaitRunRequest.newBuilder()
-            .setRunId(runId)
-            .setWaitTimeout(Times.message(slice))
-            .build();
+        WaitRunRequest.newBuilder().setRunId(runId).setWaitTimeout(Times.message(slice)).build();
     return caller.call(RunServiceGrpc.getWaitRunMethod(), request, slice).getRun();
   }
 

@@ -4,7 +4,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.util.Optional;
 
 /**
- * A call of an external tool, which a {@link Worker} has claimed and a {@link ToolHandler} executes.
+ * A call of an external tool, which a {@link Worker} has claimed and a {@link ToolHandler}
+ * executes.
  *
  * <p>When the claim is lost, the handler's thread is interrupted and {@link #isCancelled} becomes
  * true: nobody wants the result any more, so stop.

@@ -220,8 +220,7 @@ public final class Worker implements AutoCloseable {
   private void execute(ToolCall call) {
     long period = lease.toNanos() / 3;
     ScheduledFuture<?> renewing =
-        renewals.scheduleWithFixedDelay(
-            () -> renew(call), period, period, TimeUnit.NANOSECONDS);
+        renewals.scheduleWithFixedDelay(() -> renew(call), period, period, TimeUnit.NANOSECONDS);
     try {
       ExternalResult result = result(call);
       Outcome outcome = call.end().orElseGet(() -> report(call, result));
@@ -347,7 +346,8 @@ public final class Worker implements AutoCloseable {
     /** How many calls to execute at once; one when it is not set. */
     public Builder concurrency(int concurrency) {
       if (concurrency < 1) {
-        throw new IllegalArgumentException("a worker executes at least one call, not " + concurrency);
+        throw new IllegalArgumentException(
+            "a worker executes at least one call, not " + concurrency);
       }
       this.concurrency = concurrency;
       return this;
