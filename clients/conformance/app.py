@@ -546,6 +546,17 @@ exact = Workflow(
 )
 
 
+def enlarge(given: StepInput) -> str:
+    """A step's function: a text of as many characters as it is told."""
+    return "x" * int(given.input)
+
+
+large = Workflow(
+    name="Large",
+    steps=[Step(name=f"copy{number}", executor=enlarge) for number in range(1, 7)],
+)
+
+
 def keep(given: StepInput, session_state: dict[str, Any]) -> Any:
     """A step's function: keeps what it is given in the state of its session."""
     session_state.setdefault("kept", []).append(given.input)
@@ -607,9 +618,26 @@ story = Workflow(
     name="Story",
     steps=[Step(name="tell", agent=agent("Teller", [turn_page_as_told, "The end."], turn_page))],
 )
+
+
+async def march_on(given: StepInput) -> int:
+    """A step's function: counts its iterations, and waits at two gates where it is told some."""
+    number = (given.previous_step_content or 0) + 1
+    if given.input and number in (20, 40):
+        await GATES.pass_through(f"{given.input}/{number}")
+    return number
+
+
 march = Workflow(
     name="March",
-    steps=[Loop(name="march", steps=[Step(name="step", executor=note)], max_iterations=60)],
+    steps=[
+        Loop(
+            name="march",
+            steps=[Step(name="step", executor=march_on)],
+            max_iterations=60,
+            forward_iteration_output=True,
+        )
+    ],
 )
 
 
@@ -618,6 +646,6 @@ app = Interlock(
         weather, payment, sales, errands, payroll, trip, restart, refunds,
         team, condition, loop, steps, router, parallel, nested,
         complaint, booking, paper, research, polishing, rates, broken,
-        echoing, exact, keeping, slow, launching, story, march,
+        echoing, exact, large, keeping, slow, launching, story, march,
     ]
 )  # fmt: skip
