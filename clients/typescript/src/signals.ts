@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout } from "node:timers/promises";
 
 /** Aborts when one of several signals does, for as long as it is linked to them. */
@@ -7,6 +8,8 @@ export class Link {
 
   constructor(...signals: readonly (AbortSignal | undefined)[]) {
     this.#signals = signals.filter((one) => one !== undefined);
+    // One signal for a hundred calls is no leak: each lets go of it.
+    setMaxListeners(0, ...this.#signals);
     for (const signal of this.#signals) {
       signal.addEventListener("abort", this.#follow);
     }
