@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import defaultdict
 from typing import Any
@@ -543,6 +544,7 @@ exact = Workflow(
     name="Exact",
     steps=[
         Step(name="weigh", agent=agent("Scales", [call("weigh", value=EXACT), outcome], weigh)),
+        Step(name="read", executor=lambda given: json.loads(given.previous_step_content)),
     ],
 )
 
