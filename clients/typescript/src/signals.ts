@@ -1,6 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { setTimeout } from "node:timers/promises";
 
+/** Longest time that a timer of Node takes; it takes a longer one for none at all. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Aborts when one of several signals does, for as long as it is linked to them. */
 export class Link {
   readonly #controller = new AbortController();
@@ -48,7 +51,7 @@ export class Link {
  */
 export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   try {
-    await setTimeout(ms, undefined, { signal });
+    await setTimeout(Math.min(ms, TIMER_MS_MAX), undefined, { signal });
   } catch {
     signal.throwIfAborted();
   }

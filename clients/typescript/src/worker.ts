@@ -11,7 +11,7 @@ import {
 import type { JsonObject } from "./json.js";
 import { Requirement } from "./requirement.js";
 import { type CallOptions, newRequestId } from "./runs.js";
-import { Link, sleep } from "./signals.js";
+import { Link, sleep, TIMER_MS_MAX } from "./signals.js";
 import { duration } from "./times.js";
 import * as v1 from "./v1.js";
 
@@ -189,10 +189,8 @@ export class Worker {
     readonly graceMs?: number | undefined;
   } = {}): Promise<void> {
     this.#stopping.abort();
-    const timer =
-      graceMs === Infinity
-        ? undefined
-        : setTimeout(() => this.#givingUp.abort(new Error("the worker stops")), graceMs);
+    const giveUp = () => this.#givingUp.abort(new Error("the worker stops"));
+    const timer = graceMs > TIMER_MS_MAX ? undefined : setTimeout(giveUp, graceMs);
     // Whoever called `run` gets its error.
     await this.#working?.catch(() => undefined);
     clearTimeout(timer);
