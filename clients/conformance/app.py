@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import defaultdict
 from typing import Any
@@ -58,10 +59,11 @@ class Gates:
         """Lets everybody pass, those who come later too."""
         self._open[name].set()
 
-    def open_all(self) -> None:
-        """Lets everybody pass whom anybody knows of."""
-        for gate in self._open.values():
-            gate.set()
+    def open_all(self, prefix: str) -> None:
+        """Lets everybody pass whose gate's name begins so."""
+        for name in list(self._open):
+            if name.startswith(prefix):
+                self._open[name].set()
 
 
 GATES = Gates()
@@ -542,6 +544,7 @@ exact = Workflow(
     name="Exact",
     steps=[
         Step(name="weigh", agent=agent("Scales", [call("weigh", value=EXACT), outcome], weigh)),
+        Step(name="read", executor=lambda given: json.loads(given.previous_step_content)),
     ],
 )
 

@@ -16,7 +16,7 @@ from clients.conformance.app import GATES
 from clients.conformance.drivers import ROOT, Driver, DriverFailed
 from clients.conformance.languages import Language
 from clients.conformance.newer import Newer
-from clients.conformance.scenarios import Scenario, Step
+from clients.conformance.scenario import Scenario, Step
 from clients.conformance.service import Certificates, Databases, Service
 from clients.conformance.transcript import Transcript
 from clients.conformance.values import UnknownReference, differences, resolved, short
@@ -41,7 +41,7 @@ class Failed(Exception):
 
 
 class Stage:
-    """The server and the drivers of one language. The driver `main` lives through scenarios.
+    """The server and the drivers of one language, which live through many scenarios.
 
     Args:
         start_driver: starts a driver process.
@@ -66,7 +66,7 @@ class Stage:
             try:
                 yield stage
             finally:
-                await stage.dismiss(everybody=True)
+                await stage.dismiss()
 
     async def play(self, scenario: Scenario) -> Played:
         """Plays a scenario, and tidies up after it."""
@@ -114,10 +114,10 @@ class Stage:
             raise Failed(f"the sample ended with {process.returncode}:\n{said[-4_000:]}")
         return output.decode()
 
-    async def dismiss(self, *, everybody: bool = False) -> None:
-        """Ends the drivers but `main`, or all of them."""
-        leaving = [name for name in self.drivers if everybody or name != "main"]
-        await asyncio.gather(*(self._end(self.drivers.pop(name)) for name in leaving))
+    async def dismiss(self, name: str = "") -> None:
+        """Ends a driver, or all of them."""
+        leaving = [name] if name else list(self.drivers)
+        await asyncio.gather(*(self._end(self.drivers.pop(one)) for one in leaving))
 
     async def _end(self, driver: Driver) -> None:
         driver.signal(signal.SIGCONT)
@@ -127,12 +127,11 @@ class Stage:
         self.service.release()
         self.service.front.newer = None
         self.service.front.calls.clear()
-        GATES.open_all()
+        GATES.open_all(playing.unique)
         if has_failed:
-            await self.dismiss(everybody=True)
+            await self.dismiss()
         else:
             await playing.leave()
-            await self.dismiss()
         async with asyncio.timeout(WAIT_SECONDS):
             await self.service.revive()
             await self.service.clear()
@@ -146,10 +145,12 @@ class _Playing:
     scenario: Scenario
     transcript: Transcript = field(default_factory=Transcript)
     at: str = "start"
+    unique: str = field(default_factory=lambda: str(uuid.uuid4()))
     captured: dict[str, Any] = field(default_factory=dict)
     replies: dict[str, tuple[Driver, asyncio.Future[dict[str, Any]]]] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
     opened: set[tuple[str, str]] = field(default_factory=set)
+    working: set[tuple[str, str]] = field(default_factory=set)
 
     async def play(self) -> None:
         """Plays all steps.
@@ -160,13 +161,15 @@ class _Playing:
         """
         self.captured.update(self.stage.service.targets)
         self.captured["ca_file"] = self.stage.root_file
-        self.captured["unique"] = str(uuid.uuid4())
+        self.captured["unique"] = self.unique
         for number, step in enumerate(self.scenario.steps, 1):
             self.at = f"step {number} ({step})"
             await self._step(step)
 
     async def leave(self) -> None:
         """Leaves what a scenario left open."""
+        for name in {name for name, _ in self.working if name in self.stage.drivers}:
+            await self.stage.dismiss(name)
         for name, stream in self.opened:
             if name in self.stage.drivers and self.stage.drivers[name].is_alive:
                 await self.stage.drivers[name].ask("leave", stream=stream)
@@ -182,7 +185,7 @@ class _Playing:
             case _:
                 driver = await self._driver(step.driver)
                 waiting = driver.send(step.what, parameters)
-                self._note_streams(step, parameters)
+                self._note_open(step, parameters)
                 if step.is_later:
                     self.replies[step.name] = (driver, waiting)
                     return
@@ -216,14 +219,18 @@ class _Playing:
         driver, waiting = self.replies.pop(name)
         return await driver.answered(waiting)
 
-    def _note_streams(self, step: Step, parameters: Mapping[str, Any]) -> None:
+    def _note_open(self, step: Step, parameters: Mapping[str, Any]) -> None:
         match step.what:
+            case "worker_start":
+                self.working.add((step.driver, parameters["worker"]))
+            case "worker_stop":
+                self.working.discard((step.driver, parameters["worker"]))
             case "open":
                 self.opened.add((step.driver, parameters["stream"]))
             case "leave":
                 self.opened.discard((step.driver, parameters["stream"]))
             case "connect":
-                self.opened -= {one for one in self.opened if one[0] == step.driver}
+                self.opened = {one for one in self.opened if one[0] != step.driver}
 
     # What the runner does by itself.
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 from clients.conformance.languages import Language, NotBuilt, languages
 from clients.conformance.play import Played, Stage
-from clients.conformance.report import Report, known_failures
-from clients.conformance.scenarios import Scenario, scenarios
+from clients.conformance.report import Report, keep_matrix, known_failures
+from clients.conformance.scenario import Scenario, scenarios
 from clients.conformance.service import Certificates, Databases
 
 REQUIRE_ALL = "INTERLOCK_REQUIRE_ALL_LANGUAGES"
@@ -34,6 +34,8 @@ def main() -> None:
     if options.present:
         print(*(one.name for one in present))
         return
+    if options.keep_matrix and (missing or options.language or options.scenario):
+        sys.exit(f"only a play of everything makes a matrix to keep; missing: {missing or '-'}")
     stories = [
         one
         for one in scenarios().values()
@@ -43,6 +45,8 @@ def main() -> None:
     broken = asyncio.run(_play(present, stories, report, options.verbose))
     if options.matrix:
         print(report.matrix())
+    if options.keep_matrix and not broken:
+        keep_matrix(report.matrix())
     for language, reason in missing.items():
         print(f"{language}: left out, {reason}", file=sys.stderr)
     is_incomplete = bool(missing) and options.require_all
@@ -62,6 +66,11 @@ def _options() -> argparse.Namespace:
         "--driver", help="try this command in place of the one in languages.toml; builds nothing"
     )
     parser.add_argument("--matrix", action="store_true", help="print the matrix, in Markdown")
+    parser.add_argument(
+        "--keep-matrix",
+        action="store_true",
+        help="write the matrix into clients/README.md; all languages must be here",
+    )
     parser.add_argument(
         "--present", action="store_true", help="only print the languages that this machine has"
     )

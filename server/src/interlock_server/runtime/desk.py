@@ -174,8 +174,11 @@ class Desk:
                 await self._cancel(connection, row, text, "", now)
         return Outcome(row.run.last_sequence, lease)
 
-    async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
+    async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> int | None:
         """Cancels a run: at once when it is paused, else before its next effect.
+
+        Returns:
+            The epoch of whoever has yet to hear of it; `None` when nobody has.
 
         Raises:
             RunNotFound: there is no such run.
@@ -189,6 +192,7 @@ class Desk:
             first = await request_add(connection, request, run_id, row.run.last_sequence, now)
             if first is None and row.run.state not in ENDED:
                 await self._cancel(connection, row, reason, by, now)
+        return row.epoch if row.run.state == v1.RUN_STATE_RUNNING else None
 
     async def time_out(self, run_id: str) -> None:
         """Ends a paused run as failed whose time is over."""

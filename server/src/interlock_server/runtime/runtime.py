@@ -35,12 +35,21 @@ from interlock_server.store.notify import Announcer, listen
 from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
 from interlock_server.store.requests import request_run
 from interlock_server.store.requirements import requirements_due
-from interlock_server.store.runs import run_create, runs_claim, runs_due, runs_renew, runs_sweep
+from interlock_server.store.runs import (
+    run_cancel_is_unheard,
+    run_create,
+    runs_claim,
+    runs_due,
+    runs_hear_cancels,
+    runs_renew,
+    runs_sweep,
+)
 
 _CHORE_COUNT = 100
 """How many rows a chore takes at once."""
 
 _PASSED_OVER_MAX = 1_000
+_POLL_SECONDS = 1.0
 _TIMER_SECONDS = 0.5
 _COUNT_SECONDS = 10.0
 _SWEEP_SECONDS = 60.0
@@ -227,12 +236,28 @@ class Runtime:
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
         """Cancels a run: at once when it is paused, else before its next effect.
 
+        Comes back when whoever holds the run knows, so that no effect starts after that.
+
         Raises:
             RunNotFound: there is no such run.
             RequestIdReused: another request has the id.
+            ServerShutdown: the cancel is stored, and nobody here can wait for its owner.
         """
-        await self._desk.cancel(run_id, reason, by, request)
+        epoch = await self._desk.cancel(run_id, reason, by, request)
         self._stop_leg(run_id, Leg.cancel)
+        if epoch is not None:
+            await self._cancel_is_heard(run_id, epoch)
+
+    async def _cancel_is_heard(self, run_id: str, epoch: int) -> None:
+        """Waits for the owner to hear of a cancel, to lose the run, or to end it."""
+        lease = self._newest.get(run_id)
+        if lease is not None and lease.epoch == epoch:
+            return
+        with self.hub.subscribe(run_id) as subscription:
+            while await run_cancel_is_unheard(self.database, run_id, epoch, self.world.now()):
+                if (left := self.seconds_left()) <= 0:
+                    raise ServerShutdown
+                await subscription.wait(min(_POLL_SECONDS, left))
 
     # Legs.
 
@@ -301,14 +326,19 @@ class Runtime:
             return
         now = self.world.now()
         renewed = await runs_renew(self.database, self._owner, list(held), now)
+        cancelled = []
         for run_id, (lease, leg) in held.items():
             epoch, is_cancelled = renewed.get(run_id, (0, False))
             if is_cancelled:
                 leg.cancel()
+                cancelled.append(run_id)
             if epoch == lease.epoch:
                 leg.renewed(now + self._owner.lease)
             if epoch > lease.epoch:
                 leg.lose()
+        if cancelled:
+            for run_id in await runs_hear_cancels(self.database, self._owner, cancelled):
+                self._moved(run_id)
 
     async def take_over(self) -> None:
         """Claims runs whose process died, or handed them over."""

@@ -35,9 +35,9 @@ _LOCKED = text(f"""
 """).bindparams(bindparam("ids", type_=ARRAY(Text)))
 # Behind `state + 0` the planner does not see the index of all open ones, which it would take for
 # the smaller one as long as it does not know how many there are.
-_OPEN_OF_RUNS = text(f"""
+_CURRENT_OF_RUNS = text(f"""
     SELECT {REQUIREMENT_COLUMNS} FROM requirements
-    WHERE run_id = ANY(:run_ids) AND state + 0 = 1 ORDER BY position
+    WHERE run_id = ANY(:run_ids) AND (state + 0 = 1 OR {_UNSPENT}) ORDER BY position
 """).bindparams(bindparam("run_ids", type_=ARRAY(Text)))
 
 _MATCHES = """
@@ -128,8 +128,10 @@ _DUE = text(f"""
     bindparam("passed_over", type_=ARRAY(Text)),
     bindparam("now", type_=DateTime(timezone=True)),
 )
-_OPEN_TOOLS = text("""
-    SELECT DISTINCT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
+_CURRENT_TOOLS = text(f"""
+    SELECT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
+    UNION
+    SELECT agent_name, tool_name FROM requirements WHERE {_UNSPENT} AND agent_name <> ''
 """)
 
 
@@ -155,14 +157,17 @@ async def requirements_of_run(database: Database, run_id: str) -> list[Answer]:
     return answers
 
 
-async def requirements_open(
+async def requirements_current(
     database: Database, run_ids: Sequence[str]
 ) -> dict[str, list[v1.Requirement]]:
-    """What runs wait for, in the order of asking; only runs that wait are in it."""
-    waiting: dict[str, list[v1.Requirement]] = {}
-    for row in await database.fetch(_OPEN_OF_RUNS, {"run_ids": list(run_ids)}):
-        waiting.setdefault(row.run_id, []).append(requirement_of(row))
-    return waiting
+    """What runs wait for, and what was allowed in them and has not started, in the order of asking.
+
+    Only runs that have something like that are in it.
+    """
+    current: dict[str, list[v1.Requirement]] = {}
+    for row in await database.fetch(_CURRENT_OF_RUNS, {"run_ids": list(run_ids)}):
+        current.setdefault(row.run_id, []).append(requirement_of(row))
+    return current
 
 
 async def requirements_lock(
@@ -219,9 +224,9 @@ async def requirements_due(
     return [requirement_of(row) for row in await database.fetch(_DUE, parameters)]
 
 
-async def requirements_open_tools(database: Database) -> list[tuple[str, str]]:
-    """The tools, by agent and name, of all calls that wait."""
-    return [(row.agent_name, row.tool_name) for row in await database.fetch(_OPEN_TOOLS)]
+async def requirements_current_tools(database: Database) -> list[tuple[str, str]]:
+    """The tools, by agent and name, of all calls that wait, or that may start."""
+    return [(row.agent_name, row.tool_name) for row in await database.fetch(_CURRENT_TOOLS)]
 
 
 async def requirements_list(

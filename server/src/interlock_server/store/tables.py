@@ -80,6 +80,13 @@ runs = Table(
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("cancel_reason", Text, nullable=False, server_default=""),
     Column("cancelled_by", Text, nullable=False, server_default=""),
+    Column(
+        "cancel_heard",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Its owner knows, and starts nothing more.",
+    ),
     _time("create_time"),
     _time("update_time"),
     _time("end_time", nullable=True),
@@ -204,6 +211,12 @@ requirements = Table(
         postgresql_where=text("state = 1"),
     ),
     Index("requirements_changed", "update_time"),
+    Index(
+        "requirements_unspent",
+        "agent_name",
+        "tool_name",
+        postgresql_where=text("grant_digest IS NOT NULL AND spend_time IS NULL"),
+    ),
     Index(
         "requirements_due",
         "expire_time",
