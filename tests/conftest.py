@@ -16,6 +16,7 @@ import pytest
 from interlock_server.store.database import Database
 from interlock_server.store.embedded import embedded_start
 from interlock_server.store.schema import schema_upgrade
+from interlock_server.store.tables import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # It wants XDG_RUNTIME_DIR, and does without.
@@ -23,6 +24,17 @@ with warnings.catch_warnings():
 
 _TEMPLATE = "interlock_template"
 _numbers = itertools.count(1)
+_unused: list[str] = []
+"""Databases that tests have left, empty."""
+
+_USERS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend'
+"""
+_TABLES = """
+    SELECT array_agg(tablename::text ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'
+"""
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +59,35 @@ async def _prepared(folder: Path) -> str:
 
 
 @pytest.fixture
-async def database_url(postgres_url: str) -> str:
-    """A fresh, migrated database."""
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """An empty, migrated database that nobody else uses."""
+    name = _unused.pop() if _unused else await _created(postgres_url)
+    yield database_on(postgres_url, name)
+    # Emptying one takes a third of the time of making one, and leaves no files behind.
+    if await _emptied(database_on(postgres_url, name)):
+        _unused.append(name)
+
+
+async def _created(postgres_url: str) -> str:
     name = f"test_{next(_numbers)}"
     await execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
-    return database_on(postgres_url, name)
+    return name
+
+
+async def _emptied(url: str) -> bool:
+    """Empties a database; false where somebody still uses it, or it is not what it was."""
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval(_USERS) or await connection.fetchval(_TABLES) != _tables():
+            return False
+        await connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+    finally:
+        await connection.close()
+    return True
+
+
+def _tables() -> list[str]:
+    return sorted([*metadata.tables, "alembic_version"])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import grpc
+from sqlalchemy import text
 from tests.support.service import Refusal, Served, refusal, served
 from tests.support.workbench import LAST_KINDS, kinds
 
@@ -22,6 +23,13 @@ replicas = partial(served, servers=3)
 def deafen(server: Served) -> None:
     """Lets a server miss that others did something to its runs; it learns that from the store."""
     server.runtime._is_called = asyncio.Event()  # Which nobody waits for.
+
+
+async def cancel_is_stored(service: Served, run: v1.Run) -> None:
+    """Comes back when somebody has asked to cancel a run, whether or not its owner knows."""
+    asked = text("SELECT run_id FROM runs WHERE run_id = :run_id AND cancel_requested")
+    while not await service.runtime.database.fetch(asked, {"run_id": run.run_id}):
+        await asyncio.sleep(0.005)
 
 
 async def told(call: Awaitable[T]) -> T | Refusal:

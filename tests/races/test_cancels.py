@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.races.replicas import assert_ended_once, deafen, replicas, seen_everywhere
+from tests.races.replicas import (
+    assert_ended_once,
+    cancel_is_stored,
+    deafen,
+    replicas,
+    seen_everywhere,
+)
 from tests.support.service import Served, confirm, open_requirements
 from tests.support.workbench import Ledger, Point, agent, app_of, kinds, rest, start
 
@@ -18,8 +24,10 @@ from interlock_server import (
     Loop,
     Parallel,
     Router,
+    RunContext,
     ScriptedModel,
     Step,
+    StepInput,
     Steps,
     Team,
     Workflow,
@@ -86,14 +94,6 @@ async def resume(service: Served, run: v1.Run) -> None:
     await service.runs.ContinueRun(request)
 
 
-async def has_heard(owner: Served) -> None:
-    """Comes back when the server that holds a run knows that it is cancelled."""
-    [(leg, _)] = owner.runtime._legs.values()
-    async with asyncio.timeout(30):
-        while leg._stop is None:
-            await asyncio.sleep(0.005)
-
-
 async def states_of(service: Served, run: v1.Run) -> list[v1.RequirementState.ValueType]:
     """The states of all that the run ever asked."""
     every = [state for state in v1.RequirementState.values() if state]
@@ -128,8 +128,10 @@ async def test_a_continued_run_starts_no_gated_call_after_a_cancel(
         paused = await one.run("Work")
         await resume(owner, paused)
         await point.entered.wait()
-        assert (await cancel(other, paused)).state == v1.RUN_STATE_RUNNING
+        cancelling = asyncio.ensure_future(cancel(other, paused))
+        await cancel_is_stored(other, paused)
         point.released.set()
+        assert (await cancelling).state == v1.RUN_STATE_CANCELLED
         await assert_cancelled(service, await rest(owner, paused))
         assert await states_of(one, paused) == [v1.REQUIREMENT_STATE_RESOLVED] * 2
     assert point.passed == 1
@@ -137,10 +139,10 @@ async def test_a_continued_run_starts_no_gated_call_after_a_cancel(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_running_run_does_nothing_more_once_its_owner_has_heard_of_a_cancel(
+async def test_a_running_run_does_nothing_more_once_its_cancel_is_acknowledged(
     database_url: str, place: str
 ) -> None:
-    """It hears of it at once, and not with its next look at its leases."""
+    """Its owner hears of it at once, and not with its next look at its leases."""
     ledger, point = Ledger(), Point()
     worker = agent([call("hold"), call("look", what="next"), "done"], point.tool(), ledger.free())
     async with replicas(app_of(PLACES[place](worker)), database_url, TIMING) as service:
@@ -148,11 +150,41 @@ async def test_a_running_run_does_nothing_more_once_its_owner_has_heard_of_a_can
         run = await start(owner)
         await point.entered.wait()
         await cancel(other, run)
-        await has_heard(owner)
         point.released.set()
         await assert_cancelled(service, await rest(other, run))
     assert point.passed == 1
     assert ledger.calls == []
+
+
+async def test_no_effect_starts_after_any_of_many_acknowledged_cancels(database_url: str) -> None:
+    """However quickly one effect follows another, and though nothing gates them."""
+    happened: dict[str, list[str]] = {}
+
+    async def act(given: StepInput, run_context: RunContext) -> str:
+        happened.setdefault(run_context.run_id, []).append("effect")
+        await asyncio.sleep(0)
+        return "done"
+
+    loop = Loop(name="loop", steps=[Step(name="act", executor=act)], max_iterations=1_000)
+    async with replicas(app_of(loop), database_url, TIMING) as service:
+        owner, other, _ = service.replicas
+
+        async def one() -> None:
+            run = await start(owner)
+            while run.run_id not in happened:
+                await asyncio.sleep(0)
+            await cancel(other, run)
+            happened[run.run_id].append("acknowledged")
+            await assert_ends_cancelled(other, run)
+
+        for _ in range(10):
+            await asyncio.gather(*(one() for _ in range(10)))
+    assert len(happened) == 100
+    assert all(log[-1] == "acknowledged" for log in happened.values())
+
+
+async def assert_ends_cancelled(service: Served, run: v1.Run) -> None:
+    assert (await rest(service, run)).state == v1.RUN_STATE_CANCELLED
 
 
 async def test_what_a_branch_asks_is_closed_while_another_one_works(database_url: str) -> None:
@@ -170,7 +202,6 @@ async def test_what_a_branch_asks_is_closed_while_another_one_works(database_url
         asked = await anext(one.requirement async for one in inbox if one.HasField("requirement"))
         assert asked.state == v1.REQUIREMENT_STATE_PENDING
         await cancel(other, run)
-        await has_heard(owner)
         point.released.set()
         await assert_cancelled(service, await rest(other, run))
         closed = await anext(one.requirement async for one in inbox if one.HasField("requirement"))
@@ -196,11 +227,13 @@ async def test_a_run_that_nobody_holds_is_cancelled_by_whoever_takes_it_over(
         run = await start(owner)
         await point.entered.wait()
         owner.runtime.crash()
-        assert (await cancel(other, run)).state == v1.RUN_STATE_RUNNING
+        cancelling = asyncio.ensure_future(cancel(other, run))
+        await cancel_is_stored(other, run)
         late = text("UPDATE runs SET lease_until = create_time - interval '1 hour'")
         await other.runtime.database.fetch(late)
         await third.runtime.take_over()
         await assert_cancelled(service, await rest(other, run))
+        await cancelling
         point.released.set()
     # Not even the effect that was under way is begun again.
     assert ledger.calls == []

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Text, literal_column, select, text
-from tests.races.replicas import deafen, replicas, seen_everywhere
+from tests.races.replicas import cancel_is_stored, deafen, replicas, seen_everywhere
 from tests.support.service import Served, confirm, open_requirements
 from tests.support.workbench import Ledger, Point, agent, app_of, is_dense, rest, start
 
@@ -216,6 +216,12 @@ async def _taken_over(scene: Scene) -> None:
     await _first_of(task, scene.turns.points[1].entered.wait())
 
 
+async def _cancelled(scene: Scene) -> None:
+    """Somebody cancels the run through its owner, or through who was that."""
+    request = v1.CancelRunRequest(run_id=scene.run.run_id, reason="enough")
+    await scene.owner.runs.CancelRun(request)
+
+
 async def _rows(service: Served) -> list[Any]:
     """Every row of every table, with its place and the transaction that wrote it."""
     version = [literal_column(name, Text) for name in ("ctid::text", "xmin::text")]
@@ -236,9 +242,11 @@ async def test_only_who_holds_the_run_writes(
     async with _played(app_of(*steps(turns, ledger)), turns, database_url) as scene:
         if is_stale:
             await _taken_over(scene)
-        if wake is _cancels:
-            request = v1.CancelRunRequest(run_id=scene.run.run_id, reason="enough")
-            await scene.owner.runs.CancelRun(request)
+        cancelling = asyncio.ensure_future(_cancelled(scene)) if wake is _cancels else None
+        if cancelling:
+            await cancel_is_stored(scene.service, scene.run)
+            while scene.leg[0]._stop is None:
+                await asyncio.sleep(0)
         before = await _rows(scene.service)
         await wake(scene)
         assert (await _rows(scene.service) == before) == is_stale
@@ -246,6 +254,8 @@ async def test_only_who_holds_the_run_writes(
             assert ledger.calls == []
             # And the one that took over is not disturbed.
             turns.release()
+            if cancelling:
+                await cancelling
             run, events = await seen_everywhere(scene.service, await rest(scene.other, scene.run))
             assert is_dense(events)
             assert len(events) == run.last_sequence

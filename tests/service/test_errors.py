@@ -30,6 +30,8 @@ EXAMPLES: list[InterlockError] = [
     errors.RequirementAlreadyResolved("q", "confirm", "ann", "2026-01-01T00:00:00Z"),
     errors.RequirementExpired("q", "REJECT", "2026-01-01T00:00:00Z"),
     errors.RequirementCancelled("q"),
+    errors.RequirementClaimed("q", "w", "2026-01-01T00:00:00Z"),
+    errors.ClaimLost("q", 2),
     errors.ResolutionMismatch("q", "CONFIRMATION", "user_input", "confirm"),
     errors.SessionInUse("s"),
     errors.ExecutorNotFound("r", "agent"),

@@ -28,6 +28,7 @@ from tests.support.workbench import (
     Ledger,
     Point,
     agent,
+    agent_app,
     app_of,
     events_of,
     get,
@@ -278,6 +279,19 @@ async def test_any_server_lets_a_question_expire(database_url: str, on_timeout: 
         assert kinds(await service.events(ended)).count("requirement_expired") == 1
     assert ended.state != v1.RUN_STATE_PAUSED
     assert stage.ledger.calls == ([("it", "gently")] if on_timeout == "approve" else [])
+
+
+async def test_the_clock_approves_nothing_that_the_model_wrote_where_only_people_write(
+    database_url: str,
+) -> None:
+    """The model is not shown that field, and nobody has seen what it made up for it."""
+    clock, ledger = Clock(), Ledger()
+    act = timed(ledger, "requires_user_input", on_timeout="approve")
+    app = agent_app([call("act", what="it", how="brutally"), "done"], act)
+    async with clock.serving(app, database_url) as service:
+        ended = await expired(service, clock, await service.run("Work"))
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert ledger.calls == [("it", "gently")]
 
 
 async def test_servers_that_all_look_at_once_approve_once(database_url: str) -> None:

@@ -24,7 +24,7 @@ from interlock_server.store.records import (
     Question,
     RequestKey,
 )
-from interlock_server.store.requirements import requirements_list, requirements_open
+from interlock_server.store.requirements import requirements_current, requirements_list
 from interlock_server.store.runs import (
     run_commit,
     run_create,
@@ -82,7 +82,7 @@ async def test_whoever_does_not_hold_the_run_writes_nothing(
     session = await session_get(database, "s")
     assert session is not None
     assert session.state_json == "{}"
-    assert await requirements_open(database, ["r"]) == {}
+    assert await requirements_current(database, ["r"]) == {}
 
 
 async def test_a_claim_takes_only_what_nobody_holds_and_fences_the_one_before(
@@ -144,7 +144,7 @@ async def test_a_paused_run_is_owned_by_nobody_and_never_claimed(database: Datab
     [row] = await database.fetch(text("SELECT owner, lease_until, open_requirements FROM runs"))
     assert tuple(row) == (None, None, 1)
     assert await runs_claim(database, OTHER, 10, now(1_000)) == []
-    [waiting] = (await requirements_open(database, ["r"]))["r"]
+    [waiting] = (await requirements_current(database, ["r"]))["r"]
     assert waiting.state == v1.REQUIREMENT_STATE_PENDING
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from interlock_server import limits
 from interlock_server.authoring.compile import DefinitionError, compile_workflows
 from interlock_server.authoring.steps import Workflow
+from interlock_server.errors import StoreUnavailable
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.world import World
 from interlock_server.service.server import Server
 from interlock_server.settings import Settings
 from interlock_server.store.database import Database
-from interlock_server.store.opening import database_open, database_open_embedded
+from interlock_server.store.opening import DatabaseUnusable, database_open, database_open_embedded
 from interlock_server.store.schema import schema_check, schema_upgrade
 
 
@@ -76,7 +77,7 @@ class Interlock:
         )
         server = Server(runtime, settings.watchers_max, shares_port=settings.reuse_port)
         try:
-            await runtime.start()
+            await _usable(runtime.start())
             port = await _listen(server, settings.address)
             yield f"{settings.address.rpartition(':')[0]}:{port}"
         finally:
@@ -164,6 +165,14 @@ async def open_database(settings: Settings) -> Database:
     return await database_open(settings.database_url.get_secret_value(), settings.pool_size)
 
 
+async def _usable(beginning: Awaitable[None]) -> None:
+    """A server that loses its database while it begins could not begin."""
+    try:
+        await beginning
+    except StoreUnavailable as lost:
+        raise DatabaseUnusable("the database was lost while the server began; try again") from lost
+
+
 async def open_prepared_database(settings: Settings) -> Database:
     """The database of a server: given and checked, or embedded and brought up to date.
 
@@ -176,7 +185,7 @@ async def open_prepared_database(settings: Settings) -> Database:
         if settings.database_url is None:
             await schema_upgrade(database)
         else:
-            await schema_check(database)
+            await _usable(schema_check(database))
     except BaseException:
         await database.close()
         raise

@@ -8,6 +8,7 @@ InterlockError
 ├── NotFound: WorkflowNotFound, RunNotFound, RequirementNotFound, SessionNotFound
 ├── RunNotPaused, ResolutionMismatch
 ├── RequirementAlreadyResolved, RequirementExpired, RequirementCancelled
+├── RequirementClaimed, ClaimLost
 ├── SessionInUse, ExecutorNotFound
 ├── EtagMismatch, RequestIdReused
 ├── SequenceOutOfRange
@@ -125,6 +126,31 @@ class RequirementCancelled(InterlockError):
         super().__init__(
             f"requirement {requirement_id!r} was cancelled with its run",
             requirement_id=requirement_id,
+        )
+
+
+class RequirementClaimed(InterlockError):
+    """A worker is at work on the call; a result comes from there, with the claim's epoch."""
+
+    def __init__(self, requirement_id: str, worker_id: str, until: str) -> None:
+        super().__init__(
+            f"requirement {requirement_id!r} is executed by the worker {worker_id!r}, which holds "
+            f"it until {until} or longer; let it report, or reject the call",
+            requirement_id=requirement_id,
+            worker_id=worker_id,
+            expire_time=until,
+        )
+
+
+class ClaimLost(InterlockError):
+    """The claim was given back, or another worker has the call now."""
+
+    def __init__(self, requirement_id: str, epoch: int) -> None:
+        super().__init__(
+            f"requirement {requirement_id!r} is not held under epoch {epoch} any more; drop the "
+            "work, and claim another call",
+            requirement_id=requirement_id,
+            claim_epoch=str(epoch),
         )
 
 

@@ -8,6 +8,11 @@ label_key_characters_max = 63
 label_value_characters_max = 255
 resolutions_max = 1_000
 
+worker_id_characters_max = 64
+claim_tools_max = 100
+claim_seconds_min = 1
+claim_seconds_max = 3_600
+
 json_characters_max = 1_000_000
 json_depth_max = 100
 record_characters_max = 4_000_000

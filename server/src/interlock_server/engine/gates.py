@@ -75,8 +75,11 @@ class Answered:
 
 
 def is_answered(requirement: v1.Requirement) -> bool:
-    """Whether there is an answer that may be acted on, a person's or that of the clock."""
-    return requirement.state in (v1.REQUIREMENT_STATE_RESOLVED, v1.REQUIREMENT_STATE_EXPIRED)
+    """Whether there is an answer that may be acted on, a person's or that of the clock.
+
+    A question that expired without one has cancelled its run.
+    """
+    return requirement.HasField("resolution")
 
 
 def verdict(question: v1.Requirement, answer: v1.RequirementResolution) -> Go | Answered:

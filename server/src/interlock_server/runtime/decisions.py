@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from interlock import v1
@@ -10,12 +11,14 @@ from interlock_server import jsontext, limits
 from interlock_server.engine.fields import violations
 from interlock_server.engine.gates import accepted_by, may_retry, options_of, with_values
 from interlock_server.errors import (
+    ClaimLost,
     EtagMismatch,
     ExecutorNotFound,
     FieldViolation,
     InvalidField,
     RequirementAlreadyResolved,
     RequirementCancelled,
+    RequirementClaimed,
     RequirementExpired,
     ResolutionMismatch,
 )
@@ -116,9 +119,22 @@ def is_settled(
         RequirementCancelled: the requirement ended with its run.
         EtagMismatch: it has changed since the caller read it.
     """
+    is_same = requirement.resolution == recorded
+    if requirement.state == v1.REQUIREMENT_STATE_RESOLVED and is_same:
+        return True
+    check_open(requirement)
+    if sent.etag and sent.etag != requirement.etag:
+        raise EtagMismatch(requirement.etag)
+    return False
+
+
+def check_open(requirement: v1.Requirement) -> None:
+    """Refuses what only a requirement can take that waits.
+
+    Raises:
+        RequirementAlreadyResolved, RequirementExpired, RequirementCancelled: it waits no longer.
+    """
     if requirement.state == v1.REQUIREMENT_STATE_RESOLVED:
-        if requirement.resolution == recorded:
-            return True
         raise RequirementAlreadyResolved(
             requirement.requirement_id,
             kind_of(requirement.resolution),
@@ -133,9 +149,37 @@ def is_settled(
         )
     if requirement.state == v1.REQUIREMENT_STATE_CANCELLED:
         raise RequirementCancelled(requirement.requirement_id)
-    if sent.etag and sent.etag != requirement.etag:
-        raise EtagMismatch(requirement.etag)
-    return False
+
+
+def check_claim(
+    requirement: v1.Requirement, sent: v1.RequirementResolution, epoch: int, now: datetime
+) -> None:
+    """Refuses a result of a worker that lost its claim, and one that passes over a claim.
+
+    A person's no needs no claim.
+
+    Args:
+        epoch: under which the call was executed; 0 when nobody claimed it.
+
+    Raises:
+        ClaimLost: another worker has the call, or it was given back.
+        RequirementClaimed: a worker is at work on it.
+    """
+    claim = requirement.claim
+    if epoch:
+        if epoch != claim.epoch:
+            raise ClaimLost(requirement.requirement_id, epoch)
+        return
+    if kind_of(sent) == "external_result" and holds(requirement, now):
+        until = claim.expire_time.ToJsonString()
+        raise RequirementClaimed(requirement.requirement_id, claim.worker_id, until)
+
+
+def holds(requirement: v1.Requirement, now: datetime) -> bool:
+    """Whether a worker holds a requirement, so that no other one may take it."""
+    until = requirement.claim.expire_time.ToDatetime(now.tzinfo)
+    is_open = requirement.state == v1.REQUIREMENT_STATE_PENDING
+    return requirement.HasField("claim") and is_open and now < until
 
 
 def check_unique(requirement_ids: Sequence[str], fields: Sequence[str]) -> None:

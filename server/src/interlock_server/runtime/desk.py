@@ -20,7 +20,12 @@ from interlock_server.errors import (
     RunNotPaused,
 )
 from interlock_server.executors.registry import Registry
-from interlock_server.runtime.decisions import check_answer, check_unique, is_settled
+from interlock_server.runtime.decisions import (
+    check_answer,
+    check_claim,
+    check_unique,
+    is_settled,
+)
 from interlock_server.runtime.leg import RUN_TIMED_OUT
 from interlock_server.runtime.tail import ENDED
 from interlock_server.runtime.world import World, timestamp
@@ -45,6 +50,7 @@ class Decision:
         etag: of the run; empty means that any will do.
         hold: keep the run paused even when nothing else waits.
         continues: the caller wants the run to go on, not only to be heard.
+        claim_epoch: under which a worker executed the one call that is answered; 0 means none.
     """
 
     run_id: str
@@ -55,6 +61,7 @@ class Decision:
     request: RequestKey = field(default_factory=lambda: RequestKey("", "", "", b""))
     hold: bool = False
     continues: bool = True
+    claim_epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,9 @@ class Desk:
 
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
-            RequirementExpired, RequirementCancelled, ResolutionMismatch, InvalidField,
-            EtagMismatch, RequestIdReused, ExecutorNotFound: nothing was recorded.
+            RequirementExpired, RequirementCancelled, RequirementClaimed, ClaimLost,
+            ResolutionMismatch, InvalidField, EtagMismatch, RequestIdReused, ExecutorNotFound:
+            nothing was recorded.
         """
         recorded = await self._checked(decision)
         async with self._database.transaction() as connection:
@@ -108,7 +116,7 @@ class Desk:
                 raise EtagMismatch(row.run.etag)
             ids = [one.requirement_id for one in decision.resolutions]
             known = await requirements_lock(connection, decision.run_id, ids)
-            fresh = _fresh(decision, recorded, known)
+            fresh = _fresh(decision, recorded, known, now)
             _check_state(decision, row, fresh)
             answers = _settled(fresh, known)
             is_ready = row.is_ready or _completes_a_step(answers, known)
@@ -166,8 +174,11 @@ class Desk:
                 await self._cancel(connection, row, text, "", now)
         return Outcome(row.run.last_sequence, lease)
 
-    async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
+    async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> int | None:
         """Cancels a run: at once when it is paused, else before its next effect.
+
+        Returns:
+            The epoch of whoever has yet to hear of it; `None` when nobody has.
 
         Raises:
             RunNotFound: there is no such run.
@@ -181,6 +192,7 @@ class Desk:
             first = await request_add(connection, request, run_id, row.run.last_sequence, now)
             if first is None and row.run.state not in ENDED:
                 await self._cancel(connection, row, reason, by, now)
+        return row.epoch if row.run.state == v1.RUN_STATE_RUNNING else None
 
     async def time_out(self, run_id: str) -> None:
         """Ends a paused run as failed whose time is over."""
@@ -280,14 +292,17 @@ def _fresh(
     decision: Decision,
     recorded: Sequence[v1.RequirementResolution],
     known: Sequence[v1.Requirement],
+    now: datetime,
 ) -> list[v1.RequirementResolution]:
     """The answers that are still to be recorded."""
     by_id = {one.requirement_id: one for one in known}
-    return [
-        record
-        for record, sent in zip(recorded, decision.resolutions, strict=True)
-        if not is_settled(by_id[sent.requirement_id], sent, record)
-    ]
+    fresh = []
+    for record, sent in zip(recorded, decision.resolutions, strict=True):
+        requirement = by_id[sent.requirement_id]
+        if not is_settled(requirement, sent, record):
+            fresh.append(record)
+        check_claim(requirement, sent, decision.claim_epoch, now)
+    return fresh
 
 
 def _check_state(

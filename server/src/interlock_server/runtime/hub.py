@@ -49,11 +49,12 @@ class Subscription:
 
 
 class Hub:
-    """Who in this process waits for which run."""
+    """Who in this process waits for which run, and who for work."""
 
     def __init__(self) -> None:
         self._by_run: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._everything: set[Subscription] = set()
+        self._calls: set[Subscription] = set()
 
     @contextmanager
     def subscribe(
@@ -75,6 +76,21 @@ class Hub:
             if run_id and not group:
                 self._by_run.pop(run_id, None)
 
+    @contextmanager
+    def subscribe_to_calls(self) -> Iterator[Subscription]:
+        """A subscription to calls that begin to wait for a worker."""
+        subscription = Subscription(wants_live=False, wants_rest=False)
+        self._calls.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._calls.discard(subscription)
+
+    def called(self) -> None:
+        """A call waits for a worker, here or elsewhere."""
+        for subscription in self._calls:
+            subscription.wake()
+
     def moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
         """A run has moved, here or elsewhere; `state` is where it is, if that is known."""
         for subscription in (*self._by_run.get(run_id, ()), *self._everything):
@@ -93,6 +109,6 @@ class Hub:
 
     def wake_all(self) -> None:
         """Wakes everybody: the process shuts down."""
-        for group in (*self._by_run.values(), self._everything):
+        for group in (*self._by_run.values(), self._everything, self._calls):
             for subscription in group:
                 subscription.wake()

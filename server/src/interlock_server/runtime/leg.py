@@ -44,6 +44,7 @@ from interlock_server.store.runs import (
 
 T = TypeVar("T")
 _RETRY_SECONDS_MAX = 1.0
+_EXTERNAL = v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
 _log = structlog.get_logger()
 
 
@@ -157,6 +158,7 @@ class Leg:
             return await self._end(await recorder.close(), memory, v1.Run(error=error))
         except Exception as bug:  # noqa: BLE001 - else the run would fail like this for ever
             # What is not stored yet may be what cannot be stored, so it is left out.
+            await recorder.abandon()
             return await self._end(Progress(), memory, v1.Run(error=self._internal(bug)))
 
     async def _recall(self) -> Memory:
@@ -225,7 +227,7 @@ class Leg:
         return await self._look_again(progress)
 
     async def _look_again(self, progress: Progress) -> bool:
-        """A decision or a cancel came in while the run was about to pause: go on with it."""
+        """A decision or a cancel came in while the run was about to rest: go on with it."""
         await self._close_or_lose(progress, Change())
         if not await self._reaching(lambda: run_reopen(self._setting.database, self.lease)):
             raise LeaseLost
@@ -247,8 +249,9 @@ class Leg:
             completed = v1.WorkflowCompleted(output_json=ended.output_json, usage=ended.usage)
             last = self._event(workflow_completed=completed)
         events = (*progress.events, last)
-        await self._close_or_lose(replace(progress, events=events), Change(state=state, body=ended))
-        return True
+        if await self._close(replace(progress, events=events), Change(state=state, body=ended)):
+            return True
+        return await self._look_again(progress)
 
     async def _end_cancelled(self, progress: Progress, reason: str, by: str) -> bool:
         """Ends the run as cancelled: as its row says, or by a decision of the run itself."""
@@ -323,6 +326,9 @@ class Leg:
         if cancel_requested:
             self.cancel()
         self._moved(change.state)
+        if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
+            self._setting.hub.called()
+            self._setting.announcer.announce_call()
         return sequence
 
     async def _reaching(self, work: Callable[[], Awaitable[T]]) -> T:

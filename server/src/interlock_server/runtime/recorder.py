@@ -166,6 +166,11 @@ class Recorder:
                 raise self._broken
             return self._take() or Progress()
 
+    async def abandon(self) -> None:
+        """Ends the leg without what is buffered; what is being stored still comes to its end."""
+        async with self._saving:
+            self._take()
+
     def committed(self, last_sequence: int, event_count: int) -> None:
         """What was taken is stored, as the newest events of the run; shows the text between."""
         first = last_sequence - event_count

@@ -23,6 +23,7 @@ from interlock_server.errors import (
 )
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.capacity import Capacity
+from interlock_server.runtime.claims import Claims
 from interlock_server.runtime.desk import Decision, Desk
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.leg import Leg, Setting
@@ -34,12 +35,21 @@ from interlock_server.store.notify import Announcer, listen
 from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
 from interlock_server.store.requests import request_run
 from interlock_server.store.requirements import requirements_due
-from interlock_server.store.runs import run_create, runs_claim, runs_due, runs_renew, runs_sweep
+from interlock_server.store.runs import (
+    run_cancel_is_unheard,
+    run_create,
+    runs_claim,
+    runs_due,
+    runs_hear_cancels,
+    runs_renew,
+    runs_sweep,
+)
 
 _CHORE_COUNT = 100
 """How many rows a chore takes at once."""
 
 _PASSED_OVER_MAX = 1_000
+_POLL_SECONDS = 1.0
 _TIMER_SECONDS = 0.5
 _COUNT_SECONDS = 10.0
 _SWEEP_SECONDS = 60.0
@@ -96,7 +106,10 @@ class Runtime:
         )
         definitions = self._setting.definitions
         self._desk = Desk(database, registry, self.world, self._owner, definitions)
-        self.views = Views(database, registry, definitions)
+        self.views = Views(database, registry, definitions, self.world)
+        self.claims = Claims(
+            database, self.hub, self._announcer, self.world, lambda: self.is_closing
+        )
         self._capacity = Capacity(database, open_runs_max)
         self._passed_over: set[str] = set()
         self._digests: dict[tuple[str, int], bytes] = {}
@@ -118,7 +131,9 @@ class Runtime:
             self._digests[name, stored.version] = digest
         chores: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
-            listen(self.database, self._owner.name, self._heard, self._is_freed.set),
+            listen(
+                self.database, self._owner.name, self._heard, self._is_freed.set, self.hub.called
+            ),
             _forever(self.keep_leases, self._timing.lease / 3, self._is_called),
             _forever(self.take_over, self._timing.lease / 4, self._is_freed),
             _forever(self.fire_timers, _TIMER_SECONDS),
@@ -152,6 +167,7 @@ class Runtime:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             await _cancel(late)
+        await self.claims.close()
         await self._announcer.send()
         await _cancel(self._chores)
 
@@ -208,8 +224,9 @@ class Runtime:
 
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
-            RequirementExpired, RequirementCancelled, ResolutionMismatch, InvalidField,
-            EtagMismatch, RequestIdReused, ExecutorNotFound: nothing was recorded.
+            RequirementExpired, RequirementCancelled, RequirementClaimed, ClaimLost,
+            ResolutionMismatch, InvalidField, EtagMismatch, RequestIdReused, ExecutorNotFound:
+            nothing was recorded.
         """
         self._check_open()
         outcome = await self._desk.decide(decision)
@@ -219,12 +236,28 @@ class Runtime:
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
         """Cancels a run: at once when it is paused, else before its next effect.
 
+        Comes back when whoever holds the run knows, so that no effect starts after that.
+
         Raises:
             RunNotFound: there is no such run.
             RequestIdReused: another request has the id.
+            ServerShutdown: the cancel is stored, and nobody here can wait for its owner.
         """
-        await self._desk.cancel(run_id, reason, by, request)
+        epoch = await self._desk.cancel(run_id, reason, by, request)
         self._stop_leg(run_id, Leg.cancel)
+        if epoch is not None:
+            await self._cancel_is_heard(run_id, epoch)
+
+    async def _cancel_is_heard(self, run_id: str, epoch: int) -> None:
+        """Waits for the owner to hear of a cancel, to lose the run, or to end it."""
+        lease = self._newest.get(run_id)
+        if lease is not None and lease.epoch == epoch:
+            return
+        with self.hub.subscribe(run_id) as subscription:
+            while await run_cancel_is_unheard(self.database, run_id, epoch, self.world.now()):
+                if (left := self.seconds_left()) <= 0:
+                    raise ServerShutdown
+                await subscription.wait(min(_POLL_SECONDS, left))
 
     # Legs.
 
@@ -293,14 +326,19 @@ class Runtime:
             return
         now = self.world.now()
         renewed = await runs_renew(self.database, self._owner, list(held), now)
+        cancelled = []
         for run_id, (lease, leg) in held.items():
             epoch, is_cancelled = renewed.get(run_id, (0, False))
             if is_cancelled:
                 leg.cancel()
+                cancelled.append(run_id)
             if epoch == lease.epoch:
                 leg.renewed(now + self._owner.lease)
             if epoch > lease.epoch:
                 leg.lose()
+        if cancelled:
+            for run_id in await runs_hear_cancels(self.database, self._owner, cancelled):
+                self._moved(run_id)
 
     async def take_over(self) -> None:
         """Claims runs whose process died, or handed them over."""

@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from interlock import v1
 from interlock_server.engine.pauses import by_step
 from interlock_server.executors.registry import Registry
+from interlock_server.runtime.decisions import holds
+from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definitions_list
 from interlock_server.store.records import Missing, RunRow
-from interlock_server.store.requirements import requirements_open, requirements_open_tools
+from interlock_server.store.requirements import (
+    requirements_current,
+    requirements_current_tools,
+)
 
 _OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
 
@@ -19,23 +24,37 @@ class Views:
     """Completes what is stored with what this process knows of its own code."""
 
     def __init__(
-        self, database: Database, registry: Registry, definitions: Mapping[bytes, v1.Workflow]
+        self,
+        database: Database,
+        registry: Registry,
+        definitions: Mapping[bytes, v1.Workflow],
+        world: World,
     ) -> None:
         self._database = database
         self._registry = registry
         self._definitions = definitions
+        self._world = world
         self._lacking: dict[bytes, str] = {}
 
     async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
         """Runs with what they wait for, also in branches of running ones, and what they lack."""
-        waiting = {one.run.run_id: one for one in rows if one.run.state in _OPEN}
-        if waiting:
-            found = await requirements_open(self._database, list(waiting))
-            for run_id, row in waiting.items():
-                open_ones = found.get(run_id, [])
-                row.run.step_requirements.extend(by_step(open_ones))
-                row.run.missing_executor = await self._missing_of(row.digest, open_ones)
+        open_runs = {one.run.run_id: one for one in rows if one.run.state in _OPEN}
+        if open_runs:
+            found = await requirements_current(self._database, list(open_runs))
+            for run_id, row in open_runs.items():
+                current = self.shown(found.get(run_id, []))
+                waiting = [one for one in current if one.state == v1.REQUIREMENT_STATE_PENDING]
+                row.run.step_requirements.extend(by_step(waiting))
+                row.run.missing_executor = await self._missing_of(row.digest, current)
         return [one.run for one in rows]
+
+    def shown(self, requirements: Sequence[v1.Requirement]) -> Sequence[v1.Requirement]:
+        """Requirements as readers see them: with a claim only as long as it holds."""
+        now = self._world.now()
+        for one in requirements:
+            if not holds(one, now):
+                one.ClearField("claim")
+        return requirements
 
     async def missing(self) -> Missing:
         """All that open runs may need, and that is not here."""
@@ -44,7 +63,7 @@ class Views:
         definitions = {digest: name for digest, name in self._lacking.items() if name}
         tools = {
             (agent, tool): missing
-            for agent, tool in await requirements_open_tools(self._database)
+            for agent, tool in await requirements_current_tools(self._database)
             if (missing := self._registry.missing_tool(agent, tool))
         }
         return Missing(definitions, tools)

@@ -43,6 +43,11 @@ STATUS: dict[type[errors.InterlockError], tuple[int, v1.ErrorReason.ValueType]] 
         code_pb2.FAILED_PRECONDITION,
         v1.ERROR_REASON_RESOLUTION_MISMATCH,
     ),
+    errors.RequirementClaimed: (
+        code_pb2.FAILED_PRECONDITION,
+        v1.ERROR_REASON_REQUIREMENT_CLAIMED,
+    ),
+    errors.ClaimLost: (code_pb2.FAILED_PRECONDITION, v1.ERROR_REASON_CLAIM_LOST),
     errors.SessionInUse: (code_pb2.FAILED_PRECONDITION, v1.ERROR_REASON_SESSION_IN_USE),
     errors.ExecutorNotFound: (code_pb2.FAILED_PRECONDITION, v1.ERROR_REASON_EXECUTOR_NOT_FOUND),
     errors.EtagMismatch: (code_pb2.ABORTED, v1.ERROR_REASON_ETAG_MISMATCH),

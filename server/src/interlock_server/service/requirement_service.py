@@ -11,6 +11,7 @@ import grpc
 
 from interlock import v1
 from interlock.v1 import requirement_service_pb2_grpc
+from interlock_server import limits
 from interlock_server.errors import RequirementNotFound, ServerShutdown
 from interlock_server.runtime.desk import Decision
 from interlock_server.runtime.runtime import Runtime
@@ -24,7 +25,7 @@ from interlock_server.service.pages import (
 )
 from interlock_server.service.streams import Streams
 from interlock_server.service.validation import Fields
-from interlock_server.store.records import Page
+from interlock_server.store.records import Page, Wanted
 from interlock_server.store.requirements import (
     requirement_get,
     requirements_changed,
@@ -42,7 +43,7 @@ back this far each time, and leaves out what it has sent."""
 
 
 class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer):
-    """Gets, lists, resolves and watches requirements."""
+    """Gets, lists, resolves and watches requirements, and hands calls to workers."""
 
     def __init__(self, runtime: Runtime, streams: Streams) -> None:
         self._runtime = runtime
@@ -64,9 +65,10 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
             page = timed_page(fields, request.page_size, request.page_token, scope)
             _check_filter(fields, request.filter)
         found = await requirements_list(self._database, request.filter, page)
-        shown, token = timed_token(
+        listed, token = timed_token(
             found, page, scope, lambda one: (one.create_time.ToDatetime(UTC), one.requirement_id)
         )
+        shown = self._runtime.views.shown(listed)
         return v1.ListRequirementsResponse(requirements=shown, next_page_token=token)
 
     async def ResolveRequirement(
@@ -74,11 +76,13 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
     ) -> v1.ResolveRequirementResponse:
         with Fields() as fields:
             fields.resolution("resolution", request.resolution)
+            epoch = fields.epoch("claim_epoch", request.claim_epoch, required=False)
             key = fields.request_key(
                 "ResolveRequirement",
                 request.request_id,
                 request.resolution,
                 str(request.hold_run),
+                *([str(epoch)] if epoch else ()),
             )
         asked = await self._get(request.resolution.requirement_id)
         await self._runtime.decide(
@@ -88,6 +92,7 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
                 fields=["resolution"],
                 request=key,
                 hold=request.hold_run,
+                claim_epoch=epoch,
             )
         )
         tip = await run_tip(self._database, asked.run_id)
@@ -95,6 +100,46 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
             requirement=await self._get(asked.requirement_id),
             run_state=tip.state if tip else v1.RUN_STATE_UNSPECIFIED,
         )
+
+    async def ClaimRequirement(
+        self, request: v1.ClaimRequirementRequest, context: Context
+    ) -> v1.ClaimRequirementResponse:
+        asked = v1.ClaimRequirementRequest()
+        asked.CopyFrom(request)
+        asked.ClearField("wait_timeout")
+        asked.ClearField("request_id")
+        with Fields() as fields:
+            wanted = Wanted(
+                worker_id=fields.name(
+                    "worker_id", request.worker_id, characters_max=limits.worker_id_characters_max
+                ),
+                tool_names=fields.tools("tool_names", request.tool_names),
+                workflow_id=fields.name("workflow_id", request.workflow_id, required=False),
+                lease=fields.lease("lease_duration", request),
+                request=fields.request_key("ClaimRequirement", request.request_id, asked),
+            )
+            wait = fields.seconds("wait_timeout", request, "wait_timeout")
+        claimed = await self._runtime.claims.claim(wanted, wait)
+        return v1.ClaimRequirementResponse(requirement=claimed)
+
+    async def RenewClaim(
+        self, request: v1.RenewClaimRequest, context: Context
+    ) -> v1.RenewClaimResponse:
+        with Fields() as fields:
+            fields.name("requirement_id", request.requirement_id)
+            epoch = fields.epoch("claim_epoch", request.claim_epoch)
+            lease = fields.lease("lease_duration", request)
+        renewed = await self._runtime.claims.renew(request.requirement_id, epoch, lease)
+        return v1.RenewClaimResponse(claim=renewed.claim)
+
+    async def ReleaseClaim(
+        self, request: v1.ReleaseClaimRequest, context: Context
+    ) -> v1.ReleaseClaimResponse:
+        with Fields() as fields:
+            fields.name("requirement_id", request.requirement_id)
+            epoch = fields.epoch("claim_epoch", request.claim_epoch)
+        await self._runtime.claims.release(request.requirement_id, epoch)
+        return v1.ReleaseClaimResponse()
 
     async def WatchRequirements(
         self, request: v1.WatchRequirementsRequest, context: Context
@@ -118,6 +163,7 @@ class RequirementService(requirement_service_pb2_grpc.RequirementServiceServicer
         requirement = await requirement_get(self._database, requirement_id)
         if requirement is None:
             raise RequirementNotFound(requirement_id)
+        self._runtime.views.shown([requirement])
         return requirement
 
 
@@ -137,7 +183,7 @@ class _Inbox:
         """Requirements as they appear and change; `None` is a sign of life."""
         if self._begins_with_pending:
             async for one in self._pending():
-                yield one
+                yield self._shown(one)
         clock = asyncio.get_running_loop().time
         spoken = clock()
         with self._runtime.hub.subscribe("") as subscription:
@@ -146,13 +192,17 @@ class _Inbox:
                     raise ServerShutdown
                 for one in await self._new():
                     spoken = clock()
-                    yield one
+                    yield self._shown(one)
                 silence_left = heartbeat - (clock() - spoken)
                 if silence_left <= 0:
                     spoken = clock()
                     yield None
                 else:
                     await subscription.wait(min(_POLL_SECONDS, silence_left))
+
+    def _shown(self, requirement: v1.Requirement) -> v1.Requirement:
+        [shown] = self._runtime.views.shown([requirement])
+        return shown
 
     async def _pending(self) -> AsyncIterator[v1.Requirement]:
         selected = v1.RequirementFilter()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,6 +17,7 @@ from interlock_server.store.records import RequestKey
 
 _HEARTBEAT_SECONDS_DEFAULT = 15.0
 _HEARTBEAT_SECONDS_MIN = 0.1
+_LEASE_SECONDS_DEFAULT = 30
 
 
 class Fields:
@@ -35,13 +37,20 @@ class Fields:
         """Notes a violation."""
         self._violations.append(FieldViolation(path, description))
 
-    def name(self, path: str, value: str, *, required: bool = True) -> str:
+    def name(
+        self,
+        path: str,
+        value: str,
+        *,
+        required: bool = True,
+        characters_max: int = limits.name_characters_max,
+    ) -> str:
         """An identifier: not too long, and without control characters."""
         if not value:
             if required:
                 self.refuse(path, "is missing")
-        elif len(value) > limits.name_characters_max:
-            self.refuse(path, f"is longer than {limits.name_characters_max} characters")
+        elif len(value) > characters_max:
+            self.refuse(path, f"is longer than {characters_max} characters")
         elif jsontext.has_controls(value):
             self.refuse(path, "holds a control character")
         return value
@@ -95,11 +104,8 @@ class Fields:
 
     def seconds(self, path: str, request: Message, field: str) -> float | None:
         """A span of time; `None` when it is unset."""
-        if not request.HasField(field):
-            return None
-        span: Duration = getattr(request, field)
-        seconds = span.seconds + span.nanos / 1e9
-        if seconds < 0:
+        seconds = _seconds(request, field)
+        if seconds is not None and seconds < 0:
             self.refuse(path, "is negative")
         return seconds
 
@@ -129,6 +135,35 @@ class Fields:
             self.refuse(path, f"is shorter than {_HEARTBEAT_SECONDS_MIN} seconds")
         return seconds
 
+    def lease(self, path: str, request: Message) -> timedelta:
+        """How long a claim holds."""
+        seconds = _seconds(request, "lease_duration")
+        if seconds is None:
+            seconds = _LEASE_SECONDS_DEFAULT
+        if not limits.claim_seconds_min <= seconds <= limits.claim_seconds_max:
+            bounds = f"{limits.claim_seconds_min} and {limits.claim_seconds_max:,}"
+            self.refuse(path, f"is not between {bounds} seconds")
+            return timedelta()
+        return timedelta(seconds=seconds)
+
+    def epoch(self, path: str, value: int, *, required: bool = True) -> int:
+        """Tells the claims of one requirement apart."""
+        if value < 0:
+            self.refuse(path, "is negative")
+        elif required and not value:
+            self.refuse(path, "is missing")
+        return value
+
+    def tools(self, path: str, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of tools, at least one; gives each once."""
+        if not names:
+            self.refuse(path, "is missing; name the tools")
+        if len(names) > limits.claim_tools_max:
+            self.refuse(path, f"has more than {limits.claim_tools_max} names")
+        for position, name in enumerate(names[: limits.claim_tools_max]):
+            self.name(f"{path}[{position}]", name)
+        return tuple(dict.fromkeys(names))
+
     def states(self, path: str, values: Any, known: Any) -> None:
         """Values of an enum, all known and none unspecified."""
         for position, value in enumerate(values):
@@ -147,6 +182,13 @@ class Fields:
         for path, one in zip(paths, resolutions, strict=True):
             self.resolution(path, one)
         return paths
+
+
+def _seconds(request: Message, field: str) -> float | None:
+    if not request.HasField(field):
+        return None
+    span: Duration = getattr(request, field)
+    return span.seconds + span.nanos / 1e9
 
 
 def _digest_of(*parts: Message | str) -> bytes:

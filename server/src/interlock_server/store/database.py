@@ -32,6 +32,9 @@ _LOST = (
 )
 """What a database raises that cannot be reached, or goes away."""
 
+_AdaptedError = dialect.AsyncAdapt_asyncpg_dbapi.Error
+"""What the driver's errors become where a connection is made; the driver's own is its cause."""
+
 
 class Row(asyncpg.Record):  # type: ignore[misc]
     """A row whose columns are attributes."""
@@ -114,9 +117,17 @@ def _compiled(statement: TextClause) -> tuple[str, Sequence[str]]:
 async def _reachable() -> AsyncIterator[None]:
     try:
         yield
-    except _LOST as error:
-        raise StoreUnavailable from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
+    except (*_LOST, DBAPIError, _AdaptedError) as error:
+        if _is_lost(error):
             raise StoreUnavailable from error
         raise
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an error, or what it was made of, says that the database is away."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _LOST) or getattr(cause, "connection_invalidated", False):
+            return True
+        cause = cause.__cause__
+    return False

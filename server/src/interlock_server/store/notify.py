@@ -18,6 +18,9 @@ _NAMES_PER_MESSAGE = 150
 _FREE = "!"
 """Stands among the names of runs for: some run waits for a process to claim it."""
 
+_CALL = "?"
+"""Stands there for: some call waits for a worker to execute it."""
+
 _COALESCE_SECONDS = 0.005
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -43,6 +46,10 @@ class Announcer:
     def announce_free(self) -> None:
         """Notes that a run waits for a process to claim it."""
         self.announce(_FREE)
+
+    def announce_call(self) -> None:
+        """Notes that a call waits for a worker to execute it."""
+        self.announce(_CALL)
 
     async def run(self) -> None:
         """Sends what was announced, until cancelled."""
@@ -70,12 +77,14 @@ async def listen(
     me: str,
     heard: Callable[[str], None],
     freed: Callable[[], None],
+    called: Callable[[], None],
     retry_seconds: float = 1.0,
 ) -> None:
     """Calls `heard` with each run that others moved, until cancelled; reconnects by itself.
 
     Args:
         freed: is called when a run waits for a process to claim it.
+        called: is called when a call waits for a worker.
         me: the name under which this process announces; it is not told its own news.
     """
 
@@ -86,6 +95,8 @@ async def listen(
         for name in moved:
             if name == _FREE:
                 freed()
+            elif name == _CALL:
+                called()
             else:
                 heard(name)
 

@@ -166,6 +166,34 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a worker asks for: a call that it can execute, for itself and for so long.
+
+    Args:
+        workflow_id: empty means of any.
+    """
+
+    worker_id: str
+    tool_names: tuple[str, ...]
+    workflow_id: str
+    lease: timedelta
+    request: RequestKey
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a worker was given.
+
+    Args:
+        requirement: with its claim; unset when there was none.
+        is_contested: there were some, and others had their hands on all of them.
+    """
+
+    requirement: v1.Requirement | None
+    is_contested: bool = False
+
+
+@dataclass(frozen=True)
 class Missing:
     """What a server does not have, by what needs it, each with the first name that is missing.
 

@@ -16,23 +16,28 @@ from interlock_server.store.database import Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
 from interlock_server.store.records import Answer, Owner, Page, Settled
 
-_COLUMNS = """
+REQUIREMENT_COLUMNS = """
     requirement_id, run_id, key, step_key, workflow_id, session_id, state, body, resolution,
-    resolved_by, version, create_time, update_time, resolve_time
+    resolved_by, version, create_time, update_time, resolve_time, claimed_by, claim_epoch,
+    claim_until
 """
 _UNSPENT = "(grant_digest IS NOT NULL AND spend_time IS NULL)"
-_GET = text(f"SELECT {_COLUMNS} FROM requirements WHERE requirement_id = :requirement_id")
-_OF_RUN = text(f"SELECT {_COLUMNS} FROM requirements WHERE run_id = :run_id ORDER BY position")
+_GET = text(
+    f"SELECT {REQUIREMENT_COLUMNS} FROM requirements WHERE requirement_id = :requirement_id"
+)
+_OF_RUN = text(
+    f"SELECT {REQUIREMENT_COLUMNS} FROM requirements WHERE run_id = :run_id ORDER BY position"
+)
 _LOCKED = text(f"""
-    SELECT {_COLUMNS} FROM requirements
+    SELECT {REQUIREMENT_COLUMNS} FROM requirements
     WHERE run_id = :run_id AND (state = 1 OR requirement_id = ANY(:ids) OR {_UNSPENT})
     ORDER BY position FOR UPDATE
 """).bindparams(bindparam("ids", type_=ARRAY(Text)))
 # Behind `state + 0` the planner does not see the index of all open ones, which it would take for
 # the smaller one as long as it does not know how many there are.
-_OPEN_OF_RUNS = text(f"""
-    SELECT {_COLUMNS} FROM requirements
-    WHERE run_id = ANY(:run_ids) AND state + 0 = 1 ORDER BY position
+_CURRENT_OF_RUNS = text(f"""
+    SELECT {REQUIREMENT_COLUMNS} FROM requirements
+    WHERE run_id = ANY(:run_ids) AND (state + 0 = 1 OR {_UNSPENT}) ORDER BY position
 """).bindparams(bindparam("run_ids", type_=ARRAY(Text)))
 
 _MATCHES = """
@@ -50,7 +55,7 @@ _MATCH_PARAMETERS = (
 
 def _list_statement(state: str) -> TextClause:
     return text(f"""
-        SELECT {_COLUMNS} FROM requirements
+        SELECT {REQUIREMENT_COLUMNS} FROM requirements
         WHERE {state} AND {_MATCHES}
             AND (:after_time IS NULL
                 OR (create_time, requirement_id) > (:after_time, CAST(:after_id AS text)))
@@ -64,7 +69,7 @@ _LIST = _list_statement("state = ANY(:states)").bindparams(
     bindparam("states", type_=ARRAY(SmallInteger))
 )
 _CHANGED = text(f"""
-    SELECT {_COLUMNS} FROM requirements
+    SELECT {REQUIREMENT_COLUMNS} FROM requirements
     WHERE update_time >= :since AND {_MATCHES}
         AND (cardinality(:states) = 0 OR state = ANY(:states))
     ORDER BY update_time, requirement_id LIMIT :size
@@ -116,38 +121,53 @@ _RESOLVE = text("""
 
 
 _DUE = text(f"""
-    SELECT {_COLUMNS} FROM requirements
+    SELECT {REQUIREMENT_COLUMNS} FROM requirements
     WHERE state = 1 AND expire_time <= :now AND requirement_id <> ALL(:passed_over)
     ORDER BY expire_time LIMIT :count
 """).bindparams(
     bindparam("passed_over", type_=ARRAY(Text)),
     bindparam("now", type_=DateTime(timezone=True)),
 )
-_OPEN_TOOLS = text("""
-    SELECT DISTINCT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
+_CURRENT_TOOLS = text(f"""
+    SELECT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
+    UNION
+    SELECT agent_name, tool_name FROM requirements WHERE {_UNSPENT} AND agent_name <> ''
 """)
 
 
 async def requirement_get(database: Database, requirement_id: str) -> v1.Requirement | None:
-    """A requirement."""
+    """A requirement.
+
+    It shows its newest claim that was not given back, as all below do: also one
+    whose time is over, or that has its answer.
+    """
     rows = await database.fetch(_GET, {"requirement_id": requirement_id})
-    return _requirement(rows[0]) if rows else None
+    return requirement_of(rows[0]) if rows else None
 
 
 async def requirements_of_run(database: Database, run_id: str) -> list[Answer]:
-    """All requirements of a run, in the order of asking, with the keys that asked."""
+    """All requirements of a run, in the order of asking, with the keys that asked.
+
+    Without claims: what a run does and says must not depend on who is at work on its calls.
+    """
     rows = await database.fetch(_OF_RUN, {"run_id": run_id})
-    return [Answer(row.key, _requirement(row)) for row in rows]
+    answers = [Answer(row.key, requirement_of(row)) for row in rows]
+    for one in answers:
+        one.requirement.ClearField("claim")
+    return answers
 
 
-async def requirements_open(
+async def requirements_current(
     database: Database, run_ids: Sequence[str]
 ) -> dict[str, list[v1.Requirement]]:
-    """What runs wait for, in the order of asking; only runs that wait are in it."""
-    waiting: dict[str, list[v1.Requirement]] = {}
-    for row in await database.fetch(_OPEN_OF_RUNS, {"run_ids": list(run_ids)}):
-        waiting.setdefault(row.run_id, []).append(_requirement(row))
-    return waiting
+    """What runs wait for, and what was allowed in them and has not started, in the order of asking.
+
+    Only runs that have something like that are in it.
+    """
+    current: dict[str, list[v1.Requirement]] = {}
+    for row in await database.fetch(_CURRENT_OF_RUNS, {"run_ids": list(run_ids)}):
+        current.setdefault(row.run_id, []).append(requirement_of(row))
+    return current
 
 
 async def requirements_lock(
@@ -155,7 +175,7 @@ async def requirements_lock(
 ) -> list[v1.Requirement]:
     """Of a locked run, in the order of asking: what is open, what is named, what may yet start."""
     parameters = {"run_id": run_id, "ids": list(requirement_ids)}
-    return [_requirement(row) for row in await connection.execute(_LOCKED, parameters)]
+    return [requirement_of(row) for row in await connection.execute(_LOCKED, parameters)]
 
 
 async def requirements_resolve(
@@ -201,12 +221,12 @@ async def requirements_due(
 ) -> list[v1.Requirement]:
     """Open requirements whose time is over, but for those passed over."""
     parameters = {"passed_over": list(passed_over), "count": count, "now": now}
-    return [_requirement(row) for row in await database.fetch(_DUE, parameters)]
+    return [requirement_of(row) for row in await database.fetch(_DUE, parameters)]
 
 
-async def requirements_open_tools(database: Database) -> list[tuple[str, str]]:
-    """The tools, by agent and name, of all calls that wait."""
-    return [(row.agent_name, row.tool_name) for row in await database.fetch(_OPEN_TOOLS)]
+async def requirements_current_tools(database: Database) -> list[tuple[str, str]]:
+    """The tools, by agent and name, of all calls that wait, or that may start."""
+    return [(row.agent_name, row.tool_name) for row in await database.fetch(_CURRENT_TOOLS)]
 
 
 async def requirements_list(
@@ -224,7 +244,7 @@ async def requirements_list(
         rows = await database.fetch(_LIST_OPEN, parameters)
     else:
         rows = await database.fetch(_LIST, {**parameters, "states": states})
-    return [_requirement(row) for row in rows]
+    return [requirement_of(row) for row in rows]
 
 
 async def requirements_changed(
@@ -238,7 +258,7 @@ async def requirements_changed(
         "size": limit,
     }
     rows = await database.fetch(_CHANGED, parameters)
-    return [(_requirement(row), row.update_time) for row in rows]
+    return [(requirement_of(row), row.update_time) for row in rows]
 
 
 def _matching(selected: v1.RequirementFilter) -> dict[str, Any]:
@@ -251,7 +271,8 @@ def _matching(selected: v1.RequirementFilter) -> dict[str, Any]:
     }
 
 
-def _requirement(row: Row[Any]) -> v1.Requirement:
+def requirement_of(row: Row[Any]) -> v1.Requirement:
+    """A row as the contract shows it."""
     requirement = v1.Requirement.FromString(row.body)
     requirement.run_id = row.run_id
     requirement.workflow_id = row.workflow_id
@@ -264,4 +285,8 @@ def _requirement(row: Row[Any]) -> v1.Requirement:
         requirement.resolved_by = row.resolved_by
     if row.resolve_time is not None:
         requirement.resolve_time.FromDatetime(row.resolve_time)
+    if row.claimed_by is not None:
+        requirement.claim.worker_id = row.claimed_by
+        requirement.claim.epoch = row.claim_epoch
+        requirement.claim.expire_time.FromDatetime(row.claim_until)
     return requirement

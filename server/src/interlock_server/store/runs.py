@@ -88,6 +88,7 @@ _COMMIT = text("""
             update_time = :now,
             end_time = CASE WHEN :state IN (4, 5, 6) THEN :now END
         WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch AND commits = :number - 1
+            AND NOT (:state IN (4, 5) AND cancel_requested)
             AND NOT (:state = 3 AND (is_ready OR cancel_requested
                 OR open_requirements + :question_count <> coalesce(
                     :waiting, open_requirements + :question_count)))
@@ -204,7 +205,8 @@ _LIST = text(f"""
             SELECT FROM requirements
             JOIN unnest(:agent_names, :tool_names) AS missing (agent_name, tool_name)
                 USING (agent_name, tool_name)
-            WHERE requirements.run_id = runs.run_id AND requirements.state = 1))))
+            WHERE requirements.run_id = runs.run_id AND (requirements.state = 1
+                OR (requirements.grant_digest IS NOT NULL AND requirements.spend_time IS NULL))))))
     ORDER BY runs.create_time DESC, runs.run_id DESC LIMIT :size
 """).bindparams(
     bindparam("states", type_=ARRAY(SmallInteger)),
@@ -247,6 +249,19 @@ _REQUEST_CANCEL = text("""
         version = version + 1
     WHERE run_id = :run_id AND NOT cancel_requested
 """)
+
+_HEAR_CANCELS = text("""
+    UPDATE runs SET cancel_heard = true
+    WHERE state = 2 AND owner = :owner AND run_id = ANY(:run_ids)
+        AND cancel_requested AND NOT cancel_heard
+    RETURNING run_id
+""").bindparams(bindparam("run_ids", type_=ARRAY(Text)))
+
+_UNHEARD = text("""
+    SELECT run_id FROM runs
+    WHERE run_id = :run_id AND state = 2 AND epoch = :epoch AND lease_until >= :now
+        AND NOT cancel_heard
+""").bindparams(bindparam("now", type_=DateTime(timezone=True)))
 
 
 _DUE = text("""
@@ -339,8 +354,8 @@ async def run_commit(
     Returns:
         The newest sequence and whether somebody asked to cancel; or `None` when
         the lease is lost, when the number is not the next one, when a decision
-        that it spends does not stand, or when the run may not pause because a
-        decision or a cancel has come in.
+        that it spends does not stand, or when the run may not pause or end
+        because a decision or a cancel has come in.
     """
     parameters = {**_commit_parameters(lease, progress, change, now), "number": number}
     if not progress.session_changes and not progress.session_removals:
@@ -460,6 +475,18 @@ async def run_end(
         "now": now,
     }
     await connection.execute(_END, parameters)
+
+
+async def runs_hear_cancels(database: Database, owner: Owner, run_ids: Sequence[str]) -> list[str]:
+    """The owner starts nothing more in these runs; gives those where nobody knew that so far."""
+    parameters = {"owner": owner.name, "run_ids": list(run_ids)}
+    return [row.run_id for row in await database.fetch(_HEAR_CANCELS, parameters)]
+
+
+async def run_cancel_is_unheard(database: Database, run_id: str, epoch: int, now: datetime) -> bool:
+    """Whether a run is still held as it was when its cancel was stored, unknown to its owner."""
+    parameters = {"run_id": run_id, "epoch": epoch, "now": now}
+    return bool(await database.fetch(_UNHEARD, parameters))
 
 
 async def runs_due(database: Database, count: int, now: datetime) -> list[str]:

@@ -80,6 +80,13 @@ runs = Table(
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("cancel_reason", Text, nullable=False, server_default=""),
     Column("cancelled_by", Text, nullable=False, server_default=""),
+    Column(
+        "cancel_heard",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Its owner knows, and starts nothing more.",
+    ),
     _time("create_time"),
     _time("update_time"),
     _time("end_time", nullable=True),
@@ -162,6 +169,17 @@ requirements = Table(
     _time("update_time"),
     _time("resolve_time", nullable=True),
     _time("expire_time", nullable=True),
+    Column("claimed_by", Text, comment="The worker that executes the call; kept with its answer."),
+    Column(
+        "claim_epoch",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Grows with every claim; fences results.",
+    ),
+    _time("claim_until", nullable=True),
+    Column("claim_request", Text, comment="The request id of the claim."),
+    Column("claim_digest", LargeBinary, comment="Hash of that request."),
     CheckConstraint(
         "state = 3 OR (state = 2) = (resolution IS NOT NULL)", name="resolved_means_answered"
     ),
@@ -173,6 +191,18 @@ requirements = Table(
     CheckConstraint(
         "spend_time IS NULL OR grant_digest IS NOT NULL", name="only_what_was_granted_is_spent"
     ),
+    CheckConstraint(
+        "claimed_by IS NULL OR (kind = 3 AND claim_epoch > 0)",
+        name="only_external_calls_are_claimed",
+    ),
+    CheckConstraint("(claimed_by IS NULL) = (claim_until IS NULL)", name="a_claim_has_an_end"),
+    CheckConstraint(
+        "(claim_request IS NULL) = (claim_digest IS NULL)", name="a_request_is_known_by_its_content"
+    ),
+    CheckConstraint(
+        "claim_request IS NULL OR claimed_by IS NOT NULL", name="only_claims_are_requested"
+    ),
+    CheckConstraint("claim_epoch >= 0", name="claims_are_counted"),
     Index("requirements_once", "run_id", "key", unique=True),
     Index(
         "requirements_open",
@@ -182,9 +212,37 @@ requirements = Table(
     ),
     Index("requirements_changed", "update_time"),
     Index(
+        "requirements_unspent",
+        "agent_name",
+        "tool_name",
+        postgresql_where=text("grant_digest IS NOT NULL AND spend_time IS NULL"),
+    ),
+    Index(
         "requirements_due",
         "expire_time",
         postgresql_where=text("state = 1 AND expire_time IS NOT NULL"),
+    ),
+    # Whoever asks for calls to execute says `resolve_time IS NULL`, which means `state = 1`, and
+    # whoever asks for anything else does not; so neither is given the other's index.
+    Index(
+        "requirements_unclaimed",
+        "tool_name",
+        "create_time",
+        "requirement_id",
+        "workflow_id",
+        postgresql_where=text("kind = 3 AND resolve_time IS NULL AND claimed_by IS NULL"),
+    ),
+    Index(
+        "requirements_claimed",
+        "tool_name",
+        "claim_until",
+        postgresql_where=text("resolve_time IS NULL AND claimed_by IS NOT NULL"),
+    ),
+    Index(
+        "requirements_claim_requests",
+        "claim_request",
+        unique=True,
+        postgresql_where=text("resolve_time IS NULL AND claim_request IS NOT NULL"),
     ),
 )
 
