@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import defaultdict
 from typing import Any
@@ -58,10 +59,11 @@ class Gates:
         """Lets everybody pass, those who come later too."""
         self._open[name].set()
 
-    def open_all(self) -> None:
-        """Lets everybody pass whom anybody knows of."""
-        for gate in self._open.values():
-            gate.set()
+    def open_all(self, prefix: str) -> None:
+        """Lets everybody pass whose gate's name begins so."""
+        for name in list(self._open):
+            if name.startswith(prefix):
+                self._open[name].set()
 
 
 GATES = Gates()
@@ -542,7 +544,19 @@ exact = Workflow(
     name="Exact",
     steps=[
         Step(name="weigh", agent=agent("Scales", [call("weigh", value=EXACT), outcome], weigh)),
+        Step(name="read", executor=lambda given: json.loads(given.previous_step_content)),
     ],
+)
+
+
+def enlarge(given: StepInput) -> str:
+    """A step's function: a text of as many characters as it is told."""
+    return "x" * int(given.input)
+
+
+large = Workflow(
+    name="Large",
+    steps=[Step(name=f"copy{number}", executor=enlarge) for number in range(1, 7)],
 )
 
 
@@ -607,9 +621,26 @@ story = Workflow(
     name="Story",
     steps=[Step(name="tell", agent=agent("Teller", [turn_page_as_told, "The end."], turn_page))],
 )
+
+
+async def march_on(given: StepInput) -> int:
+    """A step's function: counts its iterations, and waits at two gates where it is told some."""
+    number = (given.previous_step_content or 0) + 1
+    if given.input and number in (20, 40):
+        await GATES.pass_through(f"{given.input}/{number}")
+    return number
+
+
 march = Workflow(
     name="March",
-    steps=[Loop(name="march", steps=[Step(name="step", executor=note)], max_iterations=60)],
+    steps=[
+        Loop(
+            name="march",
+            steps=[Step(name="step", executor=march_on)],
+            max_iterations=60,
+            forward_iteration_output=True,
+        )
+    ],
 )
 
 
@@ -618,6 +649,6 @@ app = Interlock(
         weather, payment, sales, errands, payroll, trip, restart, refunds,
         team, condition, loop, steps, router, parallel, nested,
         complaint, booking, paper, research, polishing, rates, broken,
-        echoing, exact, keeping, slow, launching, story, march,
+        echoing, exact, large, keeping, slow, launching, story, march,
     ]
 )  # fmt: skip

@@ -13,6 +13,8 @@ from typing import Any
 
 import grpc
 from clients.conformance.newer import METHODS, Newer
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
@@ -25,12 +27,14 @@ class Seen:
     """A call that a client made.
 
     Args:
+        request: what it asks for, without what is not set.
         metadata: what came with it.
         is_cancelled: whether the client cancelled it.
         code: how it ended, by the name of the gRPC code; empty until then.
     """
 
     method: str
+    request: dict[str, Any]
     metadata: dict[str, str]
     is_cancelled: bool = False
     code: str = ""
@@ -65,20 +69,16 @@ class Front:
         await self._server.stop(0)
         await self._channel.close()
 
-    async def until(self, is_there: Callable[[Seen], bool]) -> Seen:
-        """Waits for a call of which something is true, and gives it."""
+    async def until(self, is_such: Callable[[Seen], bool], count: int) -> None:
+        """Waits until there were so many calls of which something is true."""
         async with self._changed:
-            while True:
-                for one in self.calls:
-                    if is_there(one):
-                        return one
-                await self._changed.wait()
+            await self._changed.wait_for(lambda: sum(map(is_such, self.calls)) >= count)
 
     # Passing on.
 
     async def unary(self, method: str, request: bytes, context: Any) -> bytes:
         """Passes a call with one reply on."""
-        seen = await self._see(method, context)
+        seen = await self._see(method, request, context)
         call: Any = self._channel.unary_unary(method, _same, _same)(
             request, timeout=context.time_remaining(), metadata=_passed_on(context)
         )
@@ -98,7 +98,7 @@ class Front:
 
     async def stream(self, method: str, request: bytes, context: Any) -> AsyncIterator[bytes]:
         """Passes a call with many replies on."""
-        seen = await self._see(method, context)
+        seen = await self._see(method, request, context)
         call: Any = self._channel.unary_stream(method, _same, _same)(
             request, timeout=context.time_remaining(), metadata=_passed_on(context)
         )
@@ -118,9 +118,10 @@ class Front:
         finally:
             await self._end(seen, "OK")
 
-    async def _see(self, method: str, context: Any) -> Seen:
+    async def _see(self, method: str, request: bytes, context: Any) -> Seen:
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
-        seen = Seen(method.rpartition("/")[2], metadata)
+        message = GetMessageClass(METHODS[method].input_type).FromString(request)
+        seen = Seen(method.rpartition("/")[2], _plain(message), metadata)
         self.calls.append(seen)
         await self._tell()
         return seen
@@ -164,6 +165,13 @@ class _Handlers(grpc.GenericRpcHandler):
             return await self._front.unary(method, request, context)
 
         return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return {
+        described.name: _plain(value) if isinstance(value, Message) else value
+        for described, value in message.ListFields()
+    }
 
 
 def _same(message: bytes) -> bytes:

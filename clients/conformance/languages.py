@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 from clients.conformance.drivers import ROOT
 
 _FILE = Path(__file__).with_name("languages.toml")
+_LOCK = ROOT / ".cache" / "conformance.lock"
 
 
 class NotBuilt(Exception):
@@ -52,13 +54,18 @@ class Language:
         return ""
 
     def build_driver(self) -> None:
-        """Builds the driver.
+        """Builds the driver; two processes do that one after the other.
 
         Raises:
             NotBuilt: it cannot be built.
         """
-        if not self.build:
-            return
+        if self.build:
+            _LOCK.parent.mkdir(exist_ok=True)
+            with _LOCK.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._build()
+
+    def _build(self) -> None:
         done = subprocess.run(self.build, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stdout + done.stderr).strip()

@@ -66,13 +66,13 @@ class Newer:
     """What the newer contract has.
 
     Args:
-        kinds: names of events that are of kinds which a client of today cannot know.
+        events: names of events that are of kinds which a client of today cannot know.
         enums: values of enums which a client of today cannot know, by the field that has
             them, such as `{"Requirement.kind": 99}`.
         reasons: names of `ErrorReason` by those that they stand in for.
     """
 
-    kinds: Sequence[str] = ()
+    events: Sequence[str] = ()
     enums: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ class Newer:
 
     def _disguise(self, event: RunEvent) -> None:
         kind = event.WhichOneof("event")
-        if kind is not None and kind in self.kinds:
+        if kind is not None and kind in self.events:
             payload = getattr(event, kind).SerializeToString()
             event.ClearField(kind)
             event.MergeFromString(_text(_UNKNOWN_KIND, payload))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import uuid
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from clients.conformance.app import GATES
 from clients.conformance.drivers import ROOT, Driver, DriverFailed
 from clients.conformance.languages import Language
 from clients.conformance.newer import Newer
-from clients.conformance.scenarios import Scenario, Step
+from clients.conformance.scenario import Scenario, Step
 from clients.conformance.service import Certificates, Databases, Service
 from clients.conformance.transcript import Transcript
 from clients.conformance.values import UnknownReference, differences, resolved, short
@@ -22,7 +24,6 @@ from clients.conformance.values import UnknownReference, differences, resolved, 
 WAIT_SECONDS = 30.0
 """How long the runner waits for something that must come."""
 
-_SAMPLE_SECONDS = 60.0
 _CONNECT = {"retry_timeout": 20}
 
 
@@ -40,7 +41,7 @@ class Failed(Exception):
 
 
 class Stage:
-    """The server and the drivers of one language. The driver `main` lives through scenarios.
+    """The server and the drivers of one language, which live through many scenarios.
 
     Args:
         start_driver: starts a driver process.
@@ -65,7 +66,7 @@ class Stage:
             try:
                 yield stage
             finally:
-                await stage.dismiss(everybody=True)
+                await stage.dismiss()
 
     async def play(self, scenario: Scenario) -> Played:
         """Plays a scenario, and tidies up after it."""
@@ -88,10 +89,35 @@ class Stage:
             self.drivers[name] = driver
         return driver
 
-    async def dismiss(self, *, everybody: bool = False) -> None:
-        """Ends the drivers but `main`, or all of them."""
-        leaving = [name for name in self.drivers if everybody or name != "main"]
-        await asyncio.gather(*(self._end(self.drivers.pop(name)) for name in leaving))
+    async def sample(self, name: str, target: str, environment: Mapping[str, str]) -> str:
+        """Runs a sample to its end, and gives what it printed.
+
+        Raises:
+            Failed: it ended badly.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(word.format(name=name) for word in self.language.sample),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=ROOT,
+            env={**os.environ, **environment, "INTERLOCK_TARGET": target},
+            start_new_session=True,
+        )
+        try:
+            output, log = await process.communicate()
+        except asyncio.CancelledError:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        if process.returncode:
+            said = (output + log).decode(errors="replace")
+            raise Failed(f"the sample ended with {process.returncode}:\n{said[-4_000:]}")
+        return output.decode()
+
+    async def dismiss(self, name: str = "") -> None:
+        """Ends a driver, or all of them."""
+        leaving = [name] if name else list(self.drivers)
+        await asyncio.gather(*(self._end(self.drivers.pop(one)) for one in leaving))
 
     async def _end(self, driver: Driver) -> None:
         driver.signal(signal.SIGCONT)
@@ -101,15 +127,13 @@ class Stage:
         self.service.release()
         self.service.front.newer = None
         self.service.front.calls.clear()
-        GATES.open_all()
+        GATES.open_all(playing.unique)
         if has_failed:
-            await self.dismiss(everybody=True)
+            await self.dismiss()
         else:
             await playing.leave()
-            await self.dismiss()
-        if not self.service.is_running:
-            await self.service.start()
         async with asyncio.timeout(WAIT_SECONDS):
+            await self.service.revive()
             await self.service.clear()
 
 
@@ -121,10 +145,12 @@ class _Playing:
     scenario: Scenario
     transcript: Transcript = field(default_factory=Transcript)
     at: str = "start"
+    unique: str = field(default_factory=lambda: str(uuid.uuid4()))
     captured: dict[str, Any] = field(default_factory=dict)
     replies: dict[str, tuple[Driver, asyncio.Future[dict[str, Any]]]] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
     opened: set[tuple[str, str]] = field(default_factory=set)
+    working: set[tuple[str, str]] = field(default_factory=set)
 
     async def play(self) -> None:
         """Plays all steps.
@@ -135,13 +161,15 @@ class _Playing:
         """
         self.captured.update(self.stage.service.targets)
         self.captured["ca_file"] = self.stage.root_file
-        self.captured["unique"] = str(uuid.uuid4())
+        self.captured["unique"] = self.unique
         for number, step in enumerate(self.scenario.steps, 1):
             self.at = f"step {number} ({step})"
             await self._step(step)
 
     async def leave(self) -> None:
         """Leaves what a scenario left open."""
+        for name in {name for name, _ in self.working if name in self.stage.drivers}:
+            await self.stage.dismiss(name)
         for name, stream in self.opened:
             if name in self.stage.drivers and self.stage.drivers[name].is_alive:
                 await self.stage.drivers[name].ask("leave", stream=stream)
@@ -157,7 +185,7 @@ class _Playing:
             case _:
                 driver = await self._driver(step.driver)
                 waiting = driver.send(step.what, parameters)
-                self._note_streams(step, parameters)
+                self._note_open(step, parameters)
                 if step.is_later:
                     self.replies[step.name] = (driver, waiting)
                     return
@@ -191,14 +219,18 @@ class _Playing:
         driver, waiting = self.replies.pop(name)
         return await driver.answered(waiting)
 
-    def _note_streams(self, step: Step, parameters: Mapping[str, Any]) -> None:
+    def _note_open(self, step: Step, parameters: Mapping[str, Any]) -> None:
         match step.what:
+            case "worker_start":
+                self.working.add((step.driver, parameters["worker"]))
+            case "worker_stop":
+                self.working.discard((step.driver, parameters["worker"]))
             case "open":
                 self.opened.add((step.driver, parameters["stream"]))
             case "leave":
                 self.opened.discard((step.driver, parameters["stream"]))
             case "connect":
-                self.opened -= {one for one in self.opened if one[0] == step.driver}
+                self.opened = {one for one in self.opened if one[0] != step.driver}
 
     # What the runner does by itself.
 
@@ -225,8 +257,8 @@ class _Playing:
         if not self.stage.service.cut():
             raise Failed("there was no connection to cut")
 
-    async def _runner_hold(self) -> None:
-        self.stage.service.hold()
+    async def _runner_hold(self, *, answers_only: bool = False) -> None:
+        self.stage.service.hold(answers_only=answers_only)
 
     async def _runner_release(self) -> None:
         self.stage.service.release()
@@ -240,15 +272,49 @@ class _Playing:
     async def _runner_open_gate(self, gate: str) -> None:
         GATES.open(gate)
 
+    async def _runner_started(self, session_id: str) -> None:
+        await self.stage.service.started(session_id)
+
     async def _runner_unwatched(self, run_id: str) -> None:
         await self.stage.service.unwatched(run_id)
 
-    async def _runner_seen(self, **wanted: Any) -> dict[str, Any]:
-        """Waits until the server in front has seen such a call."""
-        seen = await self.stage.service.front.until(
-            lambda one: not differences(wanted, one.__dict__)
+    async def _runner_ended(self, run_id: str) -> None:
+        await self.stage.service.ended(run_id)
+
+    async def _runner_seen(self, count: int = 1, **wanted: Any) -> None:
+        """Waits until the server in front has seen such a call, or so many."""
+        await self.stage.service.front.until(
+            lambda one: not differences(wanted, one.__dict__), count
         )
-        return dict(seen.__dict__)
+
+    async def _runner_executed_once(self, calls: list[list[dict[str, Any]]], count: int) -> None:
+        """Looks whether so many calls were executed, each by one worker and once."""
+        executed = [one for by_worker in calls for one in by_worker]
+        ids = {one["requirement_id"] for one in executed}
+        if not len(executed) == len(ids) == count:
+            raise Failed(f"{len(executed)} executions of {len(ids)} calls, not of {count}")
+        if any(one["epoch"] != 1 or one["outcome"] != "reported" for one in executed):
+            raise Failed(f"not each of them was reported, at once: {short(executed)}")
+
+    async def _runner_sample(
+        self, name: str, environment: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Runs a sample to its end; gives what it printed."""
+        target = self.stage.service.targets["server"]
+        return {"output": await self.stage.sample(name, target, environment or {})}
+
+    async def _runner_read_until(
+        self, stream: str, item: Mapping[str, Any], driver: str = "main"
+    ) -> dict[str, Any]:
+        """Reads a stream, past what may come more than once, until there is such an item."""
+        reader = await self._driver(driver)
+        while True:
+            reply = await reader.ask("read", stream=stream, count=1)
+            if not reply.get("result", {}).get("items"):
+                raise Failed(f"the stream has ended, or failed: {short(reply)}")
+            [read] = reply["result"]["items"]
+            if not differences(item, read):
+                return dict(read)
 
     async def _runner_newer(self, **contract: Any) -> None:
         self.stage.service.front.newer = Newer(**contract)
@@ -276,13 +342,16 @@ def _problems(checks: Mapping[str, Any], reply: Mapping[str, Any]) -> list[str]:
         return ["this should have succeeded"]
     result = reply["result"]
     problems = differences(checks.get("expect", {}), result if result is not None else {})
+    if "length" in checks:
+        [items] = [one for one in result.values() if isinstance(one, list)]
+        problems += differences(checks["length"], len(_stored(items)), "length")
     if {"kinds", "numbered_from", "text"} & checks.keys():
         problems += _problems_of_events(checks, result.get("items", result.get("events")))
     return problems
 
 
 def _problems_of_events(checks: Mapping[str, Any], events: list[Any]) -> list[str]:
-    stored = [one for one in events if one["kind"] != "content_delta"]
+    stored = _stored(events)
     problems = []
     if "kinds" in checks:
         problems += differences(checks["kinds"], [one["kind"] for one in stored], "kinds")
@@ -294,3 +363,8 @@ def _problems_of_events(checks: Mapping[str, Any], events: list[Any]) -> list[st
         text = "".join(one["text"] for one in events)
         problems += differences(checks["text"], text, "text")
     return problems
+
+
+def _stored(items: list[Any]) -> list[Any]:
+    """Items without live text."""
+    return [one for one in items if one.get("kind") != "content_delta"]

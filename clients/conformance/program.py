@@ -6,16 +6,18 @@ import argparse
 import asyncio
 import logging
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 from clients.conformance.languages import Language, NotBuilt, languages
 from clients.conformance.play import Played, Stage
-from clients.conformance.report import Report, known_failures
-from clients.conformance.scenarios import Scenario, scenarios
+from clients.conformance.report import Report, keep_matrix, known_failures
+from clients.conformance.scenario import Scenario, scenarios
 from clients.conformance.service import Certificates, Databases
 
 REQUIRE_ALL = "INTERLOCK_REQUIRE_ALL_LANGUAGES"
@@ -26,14 +28,14 @@ def main() -> None:
     """Plays what the command line says; ends with 1 when anything is not as it should be."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     options = _options()
-    chosen = [
-        one for one in languages().values() if not options.language or one.name in options.language
-    ]
+    chosen = _chosen(options)
     missing = {one.name: reason for one in chosen if (reason := one.missing())}
     present = [one for one in chosen if one.name not in missing]
     if options.present:
         print(*(one.name for one in present))
         return
+    if options.keep_matrix and (missing or options.language or options.scenario):
+        sys.exit(f"only a play of everything makes a matrix to keep; missing: {missing or '-'}")
     stories = [
         one
         for one in scenarios().values()
@@ -43,6 +45,8 @@ def main() -> None:
     broken = asyncio.run(_play(present, stories, report, options.verbose))
     if options.matrix:
         print(report.matrix())
+    if options.keep_matrix and not broken:
+        keep_matrix(report.matrix())
     for language, reason in missing.items():
         print(f"{language}: left out, {reason}", file=sys.stderr)
     is_incomplete = bool(missing) and options.require_all
@@ -58,7 +62,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--scenario", action="append", help="only those with this in their name; may be repeated"
     )
+    parser.add_argument(
+        "--driver", help="try this command in place of the one in languages.toml; builds nothing"
+    )
     parser.add_argument("--matrix", action="store_true", help="print the matrix, in Markdown")
+    parser.add_argument(
+        "--keep-matrix",
+        action="store_true",
+        help="write the matrix into clients/README.md; all languages must be here",
+    )
     parser.add_argument(
         "--present", action="store_true", help="only print the languages that this machine has"
     )
@@ -70,6 +82,19 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print every answer")
     return parser.parse_args()
+
+
+def _chosen(options: argparse.Namespace) -> list[Language]:
+    every = languages()
+    if unknown := set(options.language or ()) - every.keys():
+        sys.exit(f"no such language: {', '.join(unknown)}; there are: {', '.join(every)}")
+    chosen = [one for one in every.values() if not options.language or one.name in options.language]
+    if options.driver is None:
+        return chosen
+    if len(chosen) != 1:
+        sys.exit("--driver is the driver of one language: name it with --language")
+    command = tuple(shlex.split(options.driver))
+    return [replace(chosen[0], probe=(), build=(), driver=command)]
 
 
 async def _play(
@@ -113,7 +138,8 @@ def _tell(report: Report) -> int:
         if (problem := report.problem(language, scenario))
     }
     for (language, scenario), problem in problems.items():
-        print(f"\n{language} {scenario}: {problem}")
+        if not report.played[scenario][language].problem:  # That was told at once.
+            print(f"\n{language} {scenario} {problem}")
     for language in report.languages:
         failed = sum(1 for name, _ in problems if name == language)
         played = sum(1 for one in report.played.values() if language in one)

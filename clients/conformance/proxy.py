@@ -25,8 +25,8 @@ class Proxy:
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[StreamWriter] = set()
-        self._may_pass = asyncio.Event()
-        self._may_pass.set()
+        self._asks, self._answers = asyncio.Event(), asyncio.Event()
+        self.release()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> str:
@@ -54,13 +54,16 @@ class Proxy:
             writer.transport.abort()
         return len(self._writers)
 
-    def hold(self) -> None:
+    def hold(self, *, answers_only: bool = False) -> None:
         """Passes nothing on, and says nothing, like a network that has lost its way."""
-        self._may_pass.clear()
+        self._answers.clear()
+        if not answers_only:
+            self._asks.clear()
 
     def release(self) -> None:
         """Passes on again, what came meanwhile first."""
-        self._may_pass.set()
+        self._asks.set()
+        self._answers.set()
 
     def _on_connection(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.create_task(self._link(reader, writer))
@@ -77,8 +80,8 @@ class Proxy:
             return
         self._writers.add(writer)
         directions = [
-            asyncio.create_task(self._pass(reader, behind_writer)),
-            asyncio.create_task(self._pass(behind_reader, writer)),
+            asyncio.create_task(self._pass(reader, behind_writer, self._asks)),
+            asyncio.create_task(self._pass(behind_reader, writer, self._answers)),
         ]
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
@@ -90,9 +93,11 @@ class Proxy:
             writer.close()
             behind_writer.close()
 
-    async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _pass(
+        self, reader: StreamReader, writer: StreamWriter, may_pass: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
-                await self._may_pass.wait()
+                await may_pass.wait()
                 writer.write(data)
                 await writer.drain()

