@@ -1,17 +1,16 @@
 //! The operations.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use interlock_client::{
-    Client, Error, Event, Items, Requirement, RequirementFilter, RequirementKind, RequirementState,
-    Run, RunFilter, RunRef, RunState, StartRun,
+    Client, Error, Requirement, RequirementFilter, RequirementKind, RequirementState, Run,
+    RunFilter, RunRef, RunState, StartRun,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
 
 use crate::decisions::decision;
 use crate::request::Request;
+use crate::streams::{Item, Reading, Stream};
 use crate::views;
 use crate::workers::RunningWorker;
 
@@ -22,18 +21,8 @@ pub struct Driver {
     /// The newest that was seen, by id.
     runs: HashMap<String, Run>,
     requirements: HashMap<String, Requirement>,
-    streams: HashMap<String, Stream>,
+    streams: HashMap<String, Reading>,
     workers: HashMap<String, RunningWorker>,
-}
-
-enum Stream {
-    Events(Items<Event>),
-    Requirements(Items<Requirement>),
-}
-
-enum Item {
-    Event(Event),
-    Requirement(Requirement),
 }
 
 impl Driver {
@@ -201,33 +190,14 @@ impl Driver {
             }
             other => return Err(nothing("stream", other)),
         };
-        self.streams.insert(request.required("stream")?.to_owned(), stream);
+        self.streams.insert(request.required("stream")?.to_owned(), Reading::new(stream));
         Ok(json!({}))
     }
 
     async fn read(&mut self, request: &Request<'_>) -> Result<Value, Error> {
         let name = request.required("stream")?;
-        let stream = self.streams.get_mut(name).ok_or_else(|| nothing("stream", name))?;
-        let count = request.number("count").map_or(usize::MAX, |count| count as usize);
-        let limit = request.seconds("timeout").unwrap_or(Duration::from_secs(86_400));
-        let end = Instant::now() + limit;
-        let mut items = Vec::new();
-        let mut has_ended = false;
-        while items.len() < count {
-            let Ok(next) = timeout_at(end, stream.next()).await else {
-                break;
-            };
-            let Some(item) = next? else {
-                has_ended = true;
-                break;
-            };
-            let is_last =
-                matches!(&item, Item::Event(event) if Some(event.name()) == request.text("until"));
-            items.push(item);
-            if is_last {
-                break;
-            }
-        }
+        let reading = self.streams.get_mut(name).ok_or_else(|| nothing("stream", name))?;
+        let (items, has_ended) = reading.read(request).await?;
         let items = views::all(items, |item| match item {
             Item::Event(event) => Ok(views::event(&event)),
             Item::Requirement(requirement) => self.seen(requirement),
@@ -289,15 +259,6 @@ impl Driver {
     fn worker(&self, request: &Request<'_>) -> Result<&RunningWorker, Error> {
         let name = request.required("worker")?;
         self.workers.get(name).ok_or_else(|| nothing("worker", name))
-    }
-}
-
-impl Stream {
-    async fn next(&mut self) -> Result<Option<Item>, Error> {
-        match self {
-            Self::Events(events) => Ok(events.try_next().await?.map(Item::Event)),
-            Self::Requirements(found) => Ok(found.try_next().await?.map(Item::Requirement)),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod decisions;
 mod driver;
 mod request;
+mod streams;
 mod views;
 mod workers;
 
