@@ -229,6 +229,32 @@ async def test_an_approved_call_does_not_start_before_its_start_is_stored(
     assert ledger.calls == ["it"]
 
 
+async def test_a_start_that_is_stored_late_is_taken_for_what_it_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent, the line broke, and it is carried out just before it is sent again."""
+    ledger = Ledger()
+    app = agent_app([call("act", what="it"), "done"], ledger.gated())
+    async with one_server(app, database_url) as service:
+        paused = await service.run("Work")
+        database, held = service.runtime.database, list[Any]()
+        fetch = database.fetch
+
+        async def late(statement: TextClause, parameters: Mapping[str, Any] | None = None) -> Any:
+            if statement is runs._COMMIT:
+                held.append(parameters)
+                if len(held) == 1:
+                    raise StoreUnavailable
+                if len(held) == 2:
+                    await fetch(statement, held[0])
+            return await fetch(statement, parameters)
+
+        monkeypatch.setattr(database, "fetch", late)
+        ended = await service.resolve(paused, confirm(only(paused)))
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert ledger.calls == ["it"]
+
+
 def busy(ledger: Ledger) -> Interlock:
     """A workflow that writes in many ways: calls, questions, repeats, failures, an end."""
     turn = [call("act", what="a"), call("look", what="b")]
@@ -374,7 +400,7 @@ async def test_what_comes_back_to_a_run_that_was_taken_over_writes_nothing(
         rested = await rest(other, run)
         before = await stored(other.runtime.database)
         line.mend()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
         assert await stored(other.runtime.database) == before
         if loss == "before":

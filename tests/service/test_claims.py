@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from sqlalchemy import text
 from tests.support.claims import (
     SECONDS,
     away,
@@ -209,6 +210,21 @@ async def test_a_wait_ends_without_a_call(database_url: str) -> None:
         assert loop.time() - begun >= 0.3
 
 
+async def test_calls_that_others_have_in_hand_are_waited_for_a_moment(database_url: str) -> None:
+    """A decision holds the lock, or a claim of another server; or a server froze with it."""
+    async with served(calls_at_once("fetch", "fetch"), database_url) as service:
+        await service.run("Work")
+        async with service.runtime.database.transaction() as connection:
+            await connection.execute(text("SELECT FROM requirements FOR UPDATE"))
+            async with asyncio.timeout(10):
+                assert await claim(service) is None
+            waiting = asyncio.ensure_future(claimed(service, wait=60))
+            await somebody_asks(service)
+        async with asyncio.timeout(10):
+            await waiting
+        assert await claim(service) is not None
+
+
 async def test_many_who_wait_for_the_same_look_as_one(
     database_url: str, monkeypatch: pytest.MonkeyPatch, no_polls: None
 ) -> None:
@@ -389,6 +405,22 @@ async def test_equal_requests_that_wait_get_one_claim(
             got = await asyncio.gather(*waiting)
         assert len({one.requirement_id for one in got}) == 1
         assert [one.HasField("claim") for one in await waiting_of(service, run)].count(True) == 1
+
+
+async def test_a_request_that_waits_in_vain_hears_what_it_was_given_elsewhere(
+    database_url: str, no_polls: None
+) -> None:
+    """Its first attempt got a call from another server, whose reply was lost."""
+    async with served(one_call(), database_url, servers=2) as service:
+        server, other = service.replicas
+        waiting = asyncio.ensure_future(claimed(server, request_id="r", wait=1))
+        await somebody_asks(service)
+        server.runtime.hub._calls.clear()  # It will not be woken.
+        await service.run("Work")
+        given = await claimed(other, request_id="r")
+        async with asyncio.timeout(20):
+            heard = await waiting
+        assert (heard.requirement_id, heard.claim.epoch) == (given.requirement_id, 1)
 
 
 async def test_without_an_id_every_request_gets_a_call_of_its_own(database_url: str) -> None:

@@ -313,9 +313,13 @@ class Leg:
         async def commit() -> tuple[int, bool] | None:
             nonlocal is_sent
             if is_sent and (stored := await run_committed(database, self.lease, number)):
-                return stored  # It was stored the first time; only the reply was lost.
-            is_sent = True
-            return await run_commit(database, self.lease, progress, change, self._now(), number)
+                return stored  # It was stored before; only the reply was lost.
+            was_sent, is_sent = is_sent, True
+            new = await run_commit(database, self.lease, progress, change, self._now(), number)
+            if new is None and was_sent:
+                # What was sent before may be carried out late, and just before this.
+                return await run_committed(database, self.lease, number)
+            return new
 
         database = self._setting.database
         committed = await self._reaching(commit)

@@ -26,6 +26,7 @@ _LOST = (
     OperationalError,
     InterfaceError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # The driver has lost track of a connection that broke.
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
@@ -86,8 +87,14 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        async with _reachable(), self._engine.begin() as connection:
-            yield connection
+        async with _reachable(), self._engine.connect() as connection:
+            try:
+                async with connection.begin():
+                    yield connection
+            except BaseException as error:
+                if _is_lost(error) or isinstance(error, asyncio.CancelledError):
+                    await connection.invalidate()
+                raise
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -95,7 +102,7 @@ class Database:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
-        """The driver's own connection, from the pool; one that is broken does not go back."""
+        """The driver's own connection, from the pool; one that may be broken does not go back."""
         pooled = await self._engine.raw_connection()
         try:
             yield pooled.driver_connection
