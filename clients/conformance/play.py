@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import uuid
@@ -14,6 +15,7 @@ from typing import Any
 
 from clients.conformance.app import GATES
 from clients.conformance.drivers import ROOT, Driver, DriverFailed
+from clients.conformance.front import Refusal
 from clients.conformance.languages import Language
 from clients.conformance.newer import Newer
 from clients.conformance.scenario import Scenario, Step
@@ -76,7 +78,7 @@ class Stage:
         problem = ""
         try:
             await playing.play()
-        except (Failed, DriverFailed, UnknownReference, TimeoutError) as failure:
+        except (Failed, DriverFailed, UnknownReference) as failure:
             problem = f"{playing.at}: {failure}"
         await self._tidy_up(playing, has_failed=bool(problem))
         return Played(playing.transcript, problem, clock() - begin)
@@ -125,8 +127,7 @@ class Stage:
 
     async def _tidy_up(self, playing: _Playing, *, has_failed: bool) -> None:
         self.service.release()
-        self.service.front.newer = None
-        self.service.front.calls.clear()
+        self.service.front.reset()
         GATES.open_all(playing.unique)
         if has_failed:
             await self.dismiss()
@@ -178,8 +179,7 @@ class _Playing:
         parameters = resolved(step.parameters, self.captured)
         match step.verb:
             case "runner":
-                async with asyncio.timeout(WAIT_SECONDS):
-                    reply = {"result": await self._runner(step.what, parameters)}
+                reply = {"result": await self._runner(step.what, parameters)}
             case "reply":
                 reply = await self._reply_of(step.what)
             case _:
@@ -238,7 +238,11 @@ class _Playing:
         operation = getattr(self, f"_runner_{what}", None)
         if operation is None:
             raise Failed(f"the runner has no operation {what!r}")
-        return await operation(**parameters)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS + 1):
+                return await operation(**parameters)
+        except TimeoutError:
+            raise Failed(f"waited {WAIT_SECONDS:.0f} seconds in vain") from None
 
     async def _runner_restart(self) -> None:
         await self.stage.service.stop()
@@ -283,9 +287,38 @@ class _Playing:
 
     async def _runner_seen(self, count: int = 1, **wanted: Any) -> None:
         """Waits until the server in front has seen such a call, or so many."""
-        await self.stage.service.front.until(
-            lambda one: not differences(wanted, one.__dict__), count
-        )
+        front = self.stage.service.front
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await front.until(lambda one: not differences(wanted, one.__dict__), count)
+        except TimeoutError:
+            calls = "\n".join(f"    {short(one.__dict__)}" for one in front.calls)
+            raise Failed(f"not seen in {WAIT_SECONDS:.0f} seconds, but:\n{calls}") from None
+
+    async def _runner_calls(self, method: str, apart: float = 0.0) -> dict[str, Any]:
+        """The calls that the server in front has seen, at least so many seconds apart."""
+        calls = [one for one in self.stage.service.front.calls if one.method == method]
+        for one, other in itertools.pairwise(calls):
+            if other.at - one.at < apart:
+                raise Failed(f"two calls are {other.at - one.at:.2f} seconds apart, not {apart}")
+        return {"calls": [one.__dict__ for one in calls]}
+
+    async def _runner_refuse(self, method: str, times: int = 1, **refusal: Any) -> None:
+        self.stage.service.front.refusals[method] = [Refusal(**refusal)] * times
+
+    async def _runner_heartbeats(self) -> None:
+        self.stage.service.front.sends_heartbeats = True
+
+    async def _runner_start_runs(self, workflow: str, session_id: str, count: int) -> None:
+        await self.stage.service.start_runs(workflow, session_id, count)
+
+    async def _runner_claimed(self, session_id: str) -> None:
+        await self.stage.service.claimed(session_id)
+
+    async def _runner_differ(self, values: list[Any]) -> None:
+        """Looks whether no two values are alike."""
+        if len({str(one) for one in values}) < len(values):
+            raise Failed(f"two of these are alike: {short(values)}")
 
     async def _runner_executed_once(self, calls: list[list[dict[str, Any]]], count: int) -> None:
         """Looks whether so many calls were executed, each by one worker and once."""
@@ -345,7 +378,7 @@ def _problems(checks: Mapping[str, Any], reply: Mapping[str, Any]) -> list[str]:
     if "length" in checks:
         [items] = [one for one in result.values() if isinstance(one, list)]
         problems += differences(checks["length"], len(_stored(items)), "length")
-    if {"kinds", "numbered_from", "text"} & checks.keys():
+    if {"kinds", "kinds_among", "numbered_from", "text"} & checks.keys():
         problems += _problems_of_events(checks, result.get("items", result.get("events")))
     return problems
 
@@ -355,6 +388,10 @@ def _problems_of_events(checks: Mapping[str, Any], events: list[Any]) -> list[st
     problems = []
     if "kinds" in checks:
         problems += differences(checks["kinds"], [one["kind"] for one in stored], "kinds")
+    if "kinds_among" in checks:
+        others = iter([one["kind"] for one in stored])
+        missing = [kind for kind in checks["kinds_among"] if kind not in others]
+        problems += [f"not there, or not in this order: {missing}"] if missing else []
     if "numbered_from" in checks:
         first = checks["numbered_from"]
         numbers = [one["sequence"] for one in stored]

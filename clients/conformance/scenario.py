@@ -10,7 +10,7 @@ from typing import Any
 
 _FOLDER = Path(__file__).with_name("scenarios")
 _VERBS = ("do", "runner", "reply")
-_CHECKS = ("expect", "error", "refused", "kinds", "numbered_from", "length", "text")
+_CHECKS = ("expect", "error", "refused", "kinds", "kinds_among", "numbered_from", "length", "text")
 _HOW = ("driver", "as", "later", "loose")
 
 

@@ -22,6 +22,7 @@ from clients.conformance.front import Front
 from clients.conformance.proxy import Proxy
 
 from interlock import v1
+from interlock.v1.requirement_service_pb2_grpc import RequirementServiceStub
 from interlock.v1.run_service_pb2_grpc import RunServiceStub
 from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.world import World
@@ -31,6 +32,7 @@ from interlock_server.store.embedded import embedded_start
 from interlock_server.store.schema import schema_upgrade
 
 if TYPE_CHECKING:
+    from interlock.v1.requirement_service_pb2_grpc import RequirementServiceAsyncStub
     from interlock.v1.run_service_pb2_grpc import RunServiceAsyncStub
 
 with warnings.catch_warnings():
@@ -234,6 +236,23 @@ class Service:
             while not (await runs.ListRuns(v1.ListRunsRequest(filter=selected))).runs:  # noqa: ASYNC110
                 await asyncio.sleep(_WATCH_SECONDS)
 
+    async def claimed(self, session_id: str) -> None:
+        """Waits until a worker has claimed a call of a session."""
+        selected = v1.ListRequirementsRequest(filter=v1.RequirementFilter(session_id=session_id))
+        async with self._channel() as channel:
+            requirements: RequirementServiceAsyncStub = RequirementServiceStub(channel)
+            while True:
+                found = (await requirements.ListRequirements(selected)).requirements
+                if any(one.HasField("claim") for one in found):
+                    return
+                await asyncio.sleep(_WATCH_SECONDS)
+
+    async def start_runs(self, workflow: str, session_id: str, count: int) -> None:
+        """Starts so many runs of a workflow, and waits until all of them rest."""
+        spec = v1.RunSpec(workflow_id=workflow, session_id=session_id)
+        async with self._runs() as runs:
+            await asyncio.gather(*(runs.Run(v1.RunRequest(spec=spec)) for _ in range(count)))
+
     async def ended(self, run_id: str) -> None:
         """Waits until a run has ended."""
         async with self._runs() as runs:
@@ -257,10 +276,13 @@ class Service:
 
     @asynccontextmanager
     async def _runs(self) -> AsyncIterator[RunServiceAsyncStub]:
-        """The server's runs, on a way that nobody disturbs."""
-        target = f"127.0.0.1:{self._plain.port_behind}"
-        async with grpc.aio.insecure_channel(target) as channel:
+        """The server's runs."""
+        async with self._channel() as channel:
             yield RunServiceStub(channel)
+
+    def _channel(self) -> grpc.aio.Channel:
+        """A way to the server that nobody disturbs."""
+        return grpc.aio.insecure_channel(f"127.0.0.1:{self._plain.port_behind}")
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + self._ahead

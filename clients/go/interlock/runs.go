@@ -80,7 +80,7 @@ func (c *Client) Run(ctx context.Context, workflowID string, input any, options 
 }
 
 // RunStream starts a run and streams its events until it pauses or ends. The run starts when
-// the loop does.
+// the loop does; a second loop follows the same run.
 func (c *Client) RunStream(
 	ctx context.Context, workflowID string, input any, options *RunOptions,
 ) iter.Seq2[*Event, error] {

@@ -74,7 +74,7 @@ const (
 
 // WorkerOptions says how a worker works.
 type WorkerOptions struct {
-	// Concurrency is how many handlers run at once; 0 means 1.
+	// Concurrency is how many handlers run at once; less than 1 means 1.
 	Concurrency int
 	// Lease is how long a claim holds after the worker was last heard of, from 1 second to 1
 	// hour; 0 means 30 seconds. It is renewed for as long as the handler runs.
@@ -91,8 +91,8 @@ type WorkerOptions struct {
 	Done func(call *Call, outcome Outcome, err error)
 }
 
-// Worker executes calls of tools whose tool is declared as external: it claims them, runs their
-// handlers, and reports the results. No two workers execute one call at a time.
+// Worker executes calls of tools that are declared as external: it claims them, runs their
+// handlers, and reports the results. A call is claimed by one worker at a time.
 type Worker struct {
 	client   *Client
 	handlers map[string]Handler
@@ -102,7 +102,7 @@ type Worker struct {
 // NewWorker makes a worker with a handler for each tool, by name. No options mean the zero value.
 func (c *Client) NewWorker(handlers map[string]Handler, options *WorkerOptions) *Worker {
 	worker := &Worker{client: c, handlers: maps.Clone(handlers), options: valueOf(options)}
-	worker.options.Concurrency = cmp.Or(worker.options.Concurrency, 1)
+	worker.options.Concurrency = max(1, worker.options.Concurrency)
 	worker.options.Lease = cmp.Or(worker.options.Lease, leaseDefault)
 	worker.options.StopTimeout = cmp.Or(worker.options.StopTimeout, stopTimeoutDefault)
 	worker.options.WorkerID = cmp.Or(worker.options.WorkerID, newID())

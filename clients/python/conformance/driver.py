@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from clients.python.conformance.crew import Crew
 from clients.python.conformance.faces import END, FACES, Face
 from clients.python.conformance.views import error_view, event_view, requirement_view, run_view
 
@@ -36,6 +37,7 @@ class Driver:
         self._runs: dict[str, RunOutput] = {}
         self._requirements: dict[str, Requirement] = {}
         self._streams: dict[str, _Reading] = {}
+        self._crews: dict[str, Crew] = {}
 
     async def reply(self, request: Request) -> dict[str, Any]:
         """Does what a request says."""
@@ -166,6 +168,27 @@ class Driver:
             "requirement": self._item(resolved.requirement),
             "run_state": resolved.run_state,
         }
+
+    # Workers.
+
+    async def op_worker_start(self, request: Request) -> dict[str, Any]:
+        options = _given(request, "concurrency", "lease")
+        crew = Crew(self._face, request["tools"], **options)
+        self._crews[request["worker"]] = crew
+        await crew.start()
+        return {}
+
+    async def op_worker_seen(self, request: Request) -> dict[str, Any]:
+        crew = self._crews[request["worker"]]
+        calls = await crew.seen(request["count"], request["outcome"], request.get("timeout"))
+        return {"calls": calls}
+
+    async def op_worker_finish(self, request: Request) -> dict[str, Any]:
+        self._crews[request["worker"]].finish(jsontext.loads(request["value"]))
+        return {}
+
+    async def op_worker_stop(self, request: Request) -> dict[str, Any]:
+        return {"calls": await self._crews.pop(request["worker"]).stop()}
 
     # What there is.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from interlock import AsyncClient, Client
+from interlock import AsyncClient, AsyncWorker, Client, Worker
 
 END = object()
 """What a stream gives when there is no more."""
@@ -30,8 +30,21 @@ class Face(Protocol):
     async def next(self, stream: Any) -> Any:
         """The next item, or `END`."""
 
+    def worker(self, jobs: Mapping[str, Any], **options: Any) -> WorkerFace:
+        """A worker whose handlers are the `run` or `arun` of these jobs."""
+
     async def close(self) -> None:
         """Closes the client."""
+
+
+class WorkerFace(Protocol):
+    """A worker of either kind."""
+
+    async def start(self) -> None:
+        """Begins to work."""
+
+    async def stop(self) -> None:
+        """Ends in good order."""
 
 
 class BlockingFace:
@@ -55,8 +68,23 @@ class BlockingFace:
     async def next(self, stream: Any) -> Any:
         return await asyncio.to_thread(next, stream, END)
 
+    def worker(self, jobs: Mapping[str, Any], **options: Any) -> WorkerFace:
+        handlers = {name: job.run for name, job in jobs.items()}
+        return _BlockingWorker(Worker(self._client, handlers, **options))
+
     async def close(self) -> None:
         self._client.close()
+
+
+class _BlockingWorker:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def start(self) -> None:
+        self._worker.__enter__()
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._worker.__exit__, None, None, None)
 
 
 class AsyncFace:
@@ -80,8 +108,23 @@ class AsyncFace:
     async def next(self, stream: Any) -> Any:
         return await anext(stream, END)
 
+    def worker(self, jobs: Mapping[str, Any], **options: Any) -> WorkerFace:
+        handlers = {name: job.arun for name, job in jobs.items()}
+        return _AsyncWorker(AsyncWorker(self._client, handlers, **options))
+
     async def close(self) -> None:
         await self._client.close()
+
+
+class _AsyncWorker:
+    def __init__(self, worker: AsyncWorker) -> None:
+        self._worker = worker
+
+    async def start(self) -> None:
+        await self._worker.__aenter__()
+
+    async def stop(self) -> None:
+        await self._worker.__aexit__(None, None, None)
 
 
 FACES: dict[str, Callable[..., Face]] = {"blocking": BlockingFace, "async": AsyncFace}

@@ -42,8 +42,8 @@ export class Crew {
       },
     ]);
     const worker = new Worker(client, Object.fromEntries(handlers), {
-      ...(concurrency !== undefined && { concurrency }),
-      ...(lease !== undefined && { leaseMs: lease * 1000 }),
+      concurrency,
+      leaseMs: lease && lease * 1000,
       onEnd: moved,
     });
     this.#members.set(name, { worker, calls, waiting, watchers });

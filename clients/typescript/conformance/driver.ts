@@ -35,12 +35,12 @@ const operations: Record<string, Operation> = {
   async connect(request) {
     client?.close();
     streams.clear();
-    const options: ClientOptions = given({
+    const options: ClientOptions = {
       token: request.token,
       timeoutMs: ms(request.timeout),
       retryTimeoutMs: ms(request.retry_timeout),
       tls: request.ca_file && { ca: readFileSync(request.ca_file) },
-    });
+    };
     client = new Client(request.target, options);
     return {};
   },
@@ -62,21 +62,21 @@ const operations: Record<string, Operation> = {
   },
 
   async cancel_run(request) {
-    return seen(await client.cancelRun(request.run_id, given({ reason: request.reason })));
+    return seen(await client.cancelRun(request.run_id, { reason: request.reason }));
   },
 
   async list_runs(request) {
-    const filter: RunFilter = given({
+    const filter: RunFilter = {
       workflowId: request.workflow,
       sessionId: request.session_id,
       states: request.states,
       labels: request.labels,
-    });
+    };
     return { runs: (await client.listRuns(filter).toArray()).map(runView) };
   },
 
   async list_events(request) {
-    const options = given({ afterSequence: request.after_sequence });
+    const options = { afterSequence: request.after_sequence };
     const events = await client.listRunEvents(request.run_id, options).toArray();
     return { events: events.map(eventView) };
   },
@@ -110,7 +110,7 @@ const operations: Record<string, Operation> = {
   },
 
   async resolve(request) {
-    const options = given({ holdRun: request.hold_run });
+    const options = { holdRun: request.hold_run };
     const known = requirements.get(request.requirement_id);
     const { requirement, runState } = await client.resolve(
       known ?? request.requirement_id,
@@ -148,7 +148,7 @@ function opened(request: Request): Stream<RunEvent> | Stream<Requirement> {
       return client.continueRunStream(decided(request));
     case "watch": {
       const { after_sequence: afterSequence, end_on_pause: endOnPause } = request;
-      return client.watchRun(request.run_id, given({ afterSequence, endOnPause }));
+      return client.watchRun(request.run_id, { afterSequence, endOnPause });
     }
     default:
       return client.watchRequirements(filterOf(request.filter));
@@ -171,14 +171,18 @@ function decided(request: Request): Run | string {
     if (requirement === undefined) {
       throw new RangeError(`there is no requirement ${one.requirement_id}`);
     }
-    verbs[one.verb]?.(requirement, one);
+    const decide = verbs[one.verb];
+    if (decide === undefined) {
+      throw new RangeError(`there is no verb ${one.verb}`);
+    }
+    decide(requirement, one);
   }
   return run ?? request.run_id;
 }
 
 const verbs: Record<string, (requirement: Requirement, request: Request) => void> = {
   confirm: (one, request) => one.confirm(confirmOptions(request)),
-  reject: (one, { note, on_reject: onReject }) => one.reject(given({ note, onReject })),
+  reject: (one, { note, on_reject: onReject }) => one.reject({ note, onReject }),
   user_input: (one, { values }) => one.provideUserInput(parseJson(values) as object),
   result: (one, { result }) => one.setResult(parseJson(result)),
   error: (one, { message }) => one.setError(message),
@@ -192,7 +196,7 @@ const verbs: Record<string, (requirement: Requirement, request: Request) => void
 
 const decisions: Record<string, (request: Request) => Decision> = {
   confirm: (request) => Decision.confirm(confirmOptions(request)),
-  reject: ({ note, on_reject: onReject }) => Decision.reject(given({ note, onReject })),
+  reject: ({ note, on_reject: onReject }) => Decision.reject({ note, onReject }),
   user_input: ({ values }) => Decision.userInput(parseJson(values) as object),
   result: ({ result }) => Decision.result(parseJson(result)),
   error: ({ message }) => Decision.error(message),
@@ -209,7 +213,7 @@ function decision(request: Request): Decision | undefined {
 }
 
 function confirmOptions({ note, edited_args: edited }: Request) {
-  return given({ note, editedArgs: edited && (parseJson(edited) as object) });
+  return { note, editedArgs: edited && (parseJson(edited) as object) };
 }
 
 function seen(run: Run): unknown {
@@ -237,40 +241,32 @@ function input(request: Request): unknown {
 }
 
 function runOptions(request: Request): RunOptions {
-  return given({
+  return {
     sessionId: request.session_id,
     labels: request.labels,
     requestId: request.request_id,
     runTimeoutMs: ms(request.run_timeout),
     ...waiting(request),
-  });
+  };
 }
 
-function waiting(request: Request): { waitTimeoutMs?: number } {
-  return given({ waitTimeoutMs: ms(request.wait_timeout) });
+function waiting(request: Request): { waitTimeoutMs: number | undefined } {
+  return { waitTimeoutMs: ms(request.wait_timeout) };
 }
 
 function filterOf(filter: Request = {}): RequirementFilter {
-  return given({
+  return {
     runId: filter.run_id,
     workflowId: filter.workflow_id,
     sessionId: filter.session_id,
     states: filter.states,
     kinds: filter.kinds,
     toolNames: filter.tool_names,
-  });
+  };
 }
 
 function ms(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
-}
-
-/** What is given; what is absent is not passed on. */
-function given<Options extends object>(
-  options: Options,
-): { [Key in keyof Options]: Exclude<Options[Key], undefined> } {
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as ReturnType<typeof given<Options>>;
 }
 
 async function reply(request: Request): Promise<object> {
@@ -281,9 +277,11 @@ async function reply(request: Request): Promise<object> {
   try {
     return { result: await operation(request) };
   } catch (error) {
-    return error instanceof InterlockError
-      ? { error: errorView(error) }
-      : { refused: String(error) };
+    if (error instanceof InterlockError) {
+      return { error: errorView(error) };
+    }
+    console.error(error);
+    return { refused: String(error) };
   }
 }
 

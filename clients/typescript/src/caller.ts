@@ -2,7 +2,7 @@ import type { CallOptions } from "@connectrpc/connect";
 import { Backoff } from "./backoff.js";
 import type { Services } from "./connection.js";
 import { fromConnectError, type InterlockError, UnavailableError } from "./errors.js";
-import { Link, sleep } from "./signals.js";
+import { Link, sleep, TIMER_MS_MAX } from "./signals.js";
 
 /** What goes with one call. */
 export interface Calling {
@@ -76,5 +76,6 @@ export function retryDelay(error: InterlockError, backoff: Backoff): number | un
 }
 
 function timeLeft(end: number): { timeoutMs?: number } {
-  return end === Infinity ? {} : { timeoutMs: Math.max(1, Math.round(end - performance.now())) };
+  const left = Math.round(end - performance.now());
+  return left > TIMER_MS_MAX ? {} : { timeoutMs: Math.max(1, left) };
 }

@@ -23,51 +23,51 @@ import { WorkflowHandle } from "./workflow.js";
 /** How to connect, and how long to try. */
 export interface ClientOptions {
   /** Sent with every call as `authorization: Bearer TOKEN`. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** `true` for TLS with the system's root certificates; left out, no encryption. */
-  readonly tls?: boolean | TlsOptions;
+  readonly tls?: boolean | TlsOptions | undefined;
   /** Deadline of every call that does not wait for a run, its retries included; none if left out. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** For how long to try again while the server is unavailable; 30 seconds if left out. */
-  readonly retryTimeoutMs?: number;
+  readonly retryTimeoutMs?: number | undefined;
   /** What to send with every call: gRPC metadata, by lower-case name. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Which runs. A run must match everything that is given. */
 export interface RunFilter extends CallOptions {
   /** Of this workflow. */
-  readonly workflowId?: string;
+  readonly workflowId?: string | undefined;
   /** Of this session. */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
   /** In one of these states. */
-  readonly states?: readonly RunState[];
+  readonly states?: readonly RunState[] | undefined;
   /** With all of these labels. */
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Which requirements. A requirement must match everything that is given. */
 export interface RequirementFilter extends CallOptions {
   /** Of this run. */
-  readonly runId?: string;
+  readonly runId?: string | undefined;
   /** Of this workflow. */
-  readonly workflowId?: string;
+  readonly workflowId?: string | undefined;
   /** Of this session. */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
   /** In one of these states. None: pending when listing, every state when watching. */
-  readonly states?: readonly RequirementState[];
+  readonly states?: readonly RequirementState[] | undefined;
   /** Of one of these kinds. */
-  readonly kinds?: readonly RequirementKind[];
+  readonly kinds?: readonly RequirementKind[] | undefined;
   /** For one of these tools. */
-  readonly toolNames?: readonly string[];
+  readonly toolNames?: readonly string[] | undefined;
 }
 
 /** From where to read the events of a run, and how far. */
 export interface WatchOptions extends CallOptions {
   /** Begin after the event with this sequence. */
-  readonly afterSequence?: number | bigint;
+  readonly afterSequence?: number | bigint | undefined;
   /** End when the run pauses, not only when it ends. */
-  readonly endOnPause?: boolean;
+  readonly endOnPause?: boolean | undefined;
 }
 
 /**
@@ -159,7 +159,10 @@ export class Client {
    * @param run - The run, or its id.
    * @param options - `reason` is recorded with the run, at most 4,000 characters.
    */
-  async cancelRun(run: RunRef, options: CallOptions & { reason?: string } = {}): Promise<Run> {
+  async cancelRun(
+    run: RunRef,
+    options: CallOptions & { readonly reason?: string | undefined } = {},
+  ): Promise<Run> {
     const { reason = "" } = options;
     const content = { runId: runIdOf(run), reason, requestId: newRequestId() };
     const request = create(v1.CancelRunRequestSchema, content);
@@ -244,7 +247,7 @@ export class Client {
   async resolve(
     requirement: Requirement | string,
     decision?: Decision,
-    options: CallOptions & { holdRun?: boolean } = {},
+    options: CallOptions & { readonly holdRun?: boolean | undefined } = {},
   ): Promise<Resolved> {
     const request = create(v1.ResolveRequirementRequestSchema, {
       resolution: resolutionOf(requirement, decision),

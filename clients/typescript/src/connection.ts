@@ -1,3 +1,4 @@
+import type { SecureClientSessionOptions } from "node:http2";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { RequirementService, RunService, SessionService, WorkflowService } from "./v1.js";
@@ -13,13 +14,13 @@ export interface Services {
 /** Whom to trust, and who to be. Certificates and keys are in PEM. */
 export interface TlsOptions {
   /** Root certificates to trust in place of the system's. */
-  readonly ca?: string | Uint8Array;
+  readonly ca?: string | Uint8Array | undefined;
   /** The client's own certificate, for servers that ask for one. */
-  readonly cert?: string | Uint8Array;
+  readonly cert?: string | Uint8Array | undefined;
   /** The key of that certificate. */
-  readonly key?: string | Uint8Array;
+  readonly key?: string | Uint8Array | undefined;
   /** The name in the server's certificate, when it is not that in the target. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
 }
 
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -55,13 +56,13 @@ export class Connection {
   }
 }
 
-function secureOptions(tls: boolean | TlsOptions): Record<string, unknown> {
+function secureOptions(tls: boolean | TlsOptions): SecureClientSessionOptions {
   if (typeof tls === "boolean") {
     return {};
   }
   const { serverName, ...pem } = tls;
-  const buffers = Object.entries(pem).map(([name, value]) => [name, Buffer.from(value)]);
-  return { ...Object.fromEntries(buffers), ...(serverName && { servername: serverName }) };
+  // Node takes every kind of byte array, and its types only one.
+  return { ...(pem as object), ...(serverName && { servername: serverName }) };
 }
 
 function sending(metadata: Record<string, string>): Interceptor {

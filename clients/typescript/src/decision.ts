@@ -9,17 +9,17 @@ export type RejectAction = Exclude<keyof typeof OnReject, "UNSPECIFIED">;
 /** What may come with a yes. */
 export interface ConfirmOptions {
   /** Recorded with the decision, at most 4,000 characters. */
-  readonly note?: string;
+  readonly note?: string | undefined;
   /** Arguments to use instead, where the tool allows edits: an object of JSON values. */
-  readonly editedArgs?: object;
+  readonly editedArgs?: object | undefined;
 }
 
 /** What may come with a no. */
 export interface RejectOptions {
   /** The reason, which the agent is told, at most 4,000 characters. */
-  readonly note?: string;
+  readonly note?: string | undefined;
   /** What follows, where the requirement leaves a choice. */
-  readonly onReject?: RejectAction;
+  readonly onReject?: RejectAction | undefined;
 }
 
 type Answer = Exclude<

@@ -98,9 +98,12 @@ export class Run {
     return this.state === "CANCELLED";
   }
 
-  /** Whether it makes no progress by itself: it is paused, or it has ended. */
+  /**
+   * Whether it makes no progress by itself: it is paused, or it has ended. A state that is newer
+   * than this client counts as that, so that nobody waits for what will never come.
+   */
   get isSettled(): boolean {
-    return this.isPaused || this.isCompleted || this.isFailed || this.isCancelled;
+    return this.state !== "PENDING" && this.state !== "RUNNING";
   }
 
   /** Why it is paused; empty when it is not. */

@@ -16,15 +16,15 @@ export interface WaitOptions {
    * Longest time to wait until the run pauses or ends; then the run is given as it is, and goes
    * on. Left out: as long as it takes. 0: not at all.
    */
-  readonly waitTimeoutMs?: number;
+  readonly waitTimeoutMs?: number | undefined;
   /** Ends the wait when it aborts, by throwing its reason. The run goes on. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What can be said about every call. */
 export interface CallOptions {
   /** Ends the call when it aborts, by throwing its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Starting, continuing and waiting for runs. */

@@ -1,4 +1,8 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout } from "node:timers/promises";
+
+/** Longest time that a timer of Node takes; it takes a longer one for none at all. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Aborts when one of several signals does, for as long as it is linked to them. */
 export class Link {
@@ -7,6 +11,8 @@ export class Link {
 
   constructor(...signals: readonly (AbortSignal | undefined)[]) {
     this.#signals = signals.filter((one) => one !== undefined);
+    // One signal for a hundred calls is no leak: each lets go of it.
+    setMaxListeners(0, ...this.#signals);
     for (const signal of this.#signals) {
       signal.addEventListener("abort", this.#follow);
     }
@@ -45,7 +51,7 @@ export class Link {
  */
 export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   try {
-    await setTimeout(ms, undefined, { signal });
+    await setTimeout(Math.min(ms, TIMER_MS_MAX), undefined, { signal });
   } catch {
     signal.throwIfAborted();
   }

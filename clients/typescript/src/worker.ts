@@ -10,8 +10,8 @@ import {
 } from "./errors.js";
 import type { JsonObject } from "./json.js";
 import { Requirement } from "./requirement.js";
-import { newRequestId } from "./runs.js";
-import { Link, sleep } from "./signals.js";
+import { type CallOptions, newRequestId } from "./runs.js";
+import { Link, sleep, TIMER_MS_MAX } from "./signals.js";
 import { duration } from "./times.js";
 import * as v1 from "./v1.js";
 
@@ -52,18 +52,18 @@ export type CallOutcome = "running" | "reported" | "failed" | "lost" | "released
 /** How a worker works. */
 export interface WorkerOptions {
   /** At most so many calls at the same time; 1 if left out. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * How long a call stays with this worker when nothing is heard of it, from 1 second to 1 hour;
    * 30 seconds if left out. The worker renews it three times as often.
    */
-  readonly leaseMs?: number;
+  readonly leaseMs?: number | undefined;
   /** Only calls of this workflow. */
-  readonly workflowId?: string;
+  readonly workflowId?: string | undefined;
   /** Who works, at most 64 characters, different for each process; a random UUID if left out. */
-  readonly workerId?: string;
+  readonly workerId?: string | undefined;
   /** Is told of every call that has ended, for logs and counters. */
-  readonly onEnd?: (call: ToolCall) => void;
+  readonly onEnd?: ((call: ToolCall) => void) | undefined;
 }
 
 /** One call of a tool, claimed by a worker. */
@@ -163,7 +163,7 @@ export class Worker {
    *
    * @throws InterlockError - the server refuses to give calls, or to take their results.
    */
-  async run({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async run({ signal }: CallOptions = {}): Promise<void> {
     const stop = () => this.#stopping.abort();
     signal?.addEventListener("abort", stop);
     if (signal?.aborted) {
@@ -183,12 +183,14 @@ export class Worker {
    * @param options - After `graceMs` the signals of those that are still running are aborted,
    * and the calls given back for other workers; left out, it waits as long as they take.
    */
-  async stop({ graceMs = Infinity }: { readonly graceMs?: number } = {}): Promise<void> {
+  async stop({
+    graceMs = Infinity,
+  }: {
+    readonly graceMs?: number | undefined;
+  } = {}): Promise<void> {
     this.#stopping.abort();
-    const timer =
-      graceMs === Infinity
-        ? undefined
-        : setTimeout(() => this.#givingUp.abort(new Error("the worker stops")), graceMs);
+    const giveUp = () => this.#givingUp.abort(new Error("the worker stops"));
+    const timer = graceMs > TIMER_MS_MAX ? undefined : setTimeout(giveUp, graceMs);
     // Whoever called `run` gets its error.
     await this.#working?.catch(() => undefined);
     clearTimeout(timer);

@@ -10,16 +10,16 @@ import * as v1 from "./v1.js";
 /** What can be said about a run that starts. */
 export interface RunStreamOptions extends CallOptions {
   /** The session to run in; left out, a new one. */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
   /** Labels for the run, at most 64. */
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
   /**
    * How long the run may take, its pauses included; after that it fails. Left out: as the
    * workflow says.
    */
-  readonly runTimeoutMs?: number;
+  readonly runTimeoutMs?: number | undefined;
   /** At most 64 characters; calls with the same one start one run between them. */
-  readonly requestId?: string;
+  readonly requestId?: string | undefined;
 }
 
 /** What can be said about a run that starts, and about waiting for it. */
