@@ -85,6 +85,8 @@ class _Playing:
             **stage.service.targets,
             "ca_file": stage.root_file,
             "unique": self.unique,
+            "long": "🚀" * 5_000,
+            "huge": f'"{"x" * 1_000_000}"',
         }
         self._replies: dict[str, tuple[Driver, asyncio.Future[dict[str, Any]]]] = {}
         self._open: dict[Driver, _Open] = {}
