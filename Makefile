@@ -24,7 +24,7 @@ generate = offline=--offline; \
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: .venv/.ready ## Create .venv with everything in it
@@ -84,11 +84,12 @@ check-generated: setup
 	{ echo 'The generated code is not what proto/ says. Run: make generate' >&2; exit 1; }
 
 .PHONY: test
-test: check ## All checks, then all tests, then the service's with three servers
+test: check ## All checks, then all tests, then the service's with three servers, and the clients'
 	@$(BIN)/pytest -n 2
 	@INTERLOCK_TEST_SERVERS=3 $(BIN)/pytest -n 2 \
 		tests/service tests/promises tests/authoring/test_pinned.py \
 		--ignore=tests/service/test_bad_input.py
+	@$(MAKE) -s test-clients
 
 .PHONY: test-fast
 test-fast: setup ## Only the tests that are not marked slow
@@ -100,6 +101,27 @@ soak: setup ## Kill servers, cut connections, and look whether everything held
 	@GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.chaos \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(SEED),--seed $(SEED))
+
+# Of each client its own checks and tests, and its package used from an empty project. The scenarios
+# of the suite are played by pytest for all, and here for one.
+.PHONY: test-clients test-typescript test-go test-java test-rust
+test-clients: setup ## Every client whose toolchain is here: checks, tests, package
+	@for one in $$($(BIN)/python -m clients.conformance --present); do \
+		if [ -f clients/$$one/Makefile ]; then \
+			$(MAKE) -s -C clients/$$one check test package-test || exit 1; \
+		fi; \
+	done
+test-typescript: ## The TypeScript client: checks, tests, package, conformance
+test-go: ## The same for Go
+test-java: ## The same for Java
+test-rust: ## The same for Rust
+test-typescript test-go test-java test-rust: test-%: setup
+	@$(MAKE) -s -C clients/$* check test package-test
+	@$(BIN)/python -m clients.conformance --language $* --require-all
+
+.PHONY: conformance-matrix
+conformance-matrix: setup ## Play every scenario with every client, and keep what comes of it
+	@$(BIN)/python -m clients.conformance --keep-matrix
 
 .PHONY: demo
 demo: setup ## Start a server of its own and walk through it
