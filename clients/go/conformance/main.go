@@ -133,7 +133,16 @@ func (d *driver) do(ctx context.Context, asked *request) (view, error) {
 	return nil, fmt.Errorf("there is no operation %q", asked.Op)
 }
 
+// connect replaces the connection before, and ends what that has open.
 func (d *driver) connect(asked *request) (view, error) {
+	for _, stream := range d.streams {
+		stream.leave()
+	}
+	for _, worker := range d.workers {
+		worker.cancel()
+	}
+	clear(d.streams)
+	clear(d.workers)
 	if d.client != nil {
 		if err := d.client.Close(); err != nil {
 			return nil, err

@@ -49,7 +49,7 @@ func (t tool) handle(ctx context.Context, claimed *call) (any, error) {
 	case "return":
 		return value(t.Value), nil
 	case "echo":
-		return claimed.Args.Value(), nil
+		return claimed.Args, nil
 	case "fail":
 		return nil, errors.New(t.Message)
 	case "crash":
