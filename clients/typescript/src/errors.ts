@@ -175,11 +175,13 @@ const BY_CODE: Partial<Record<StatusCode, typeof InterlockError>> = {
  */
 export function fromConnectError(reason: unknown): InterlockError {
   const error = ConnectError.from(reason);
-  const code = isConnectionLost(error) ? "UNAVAILABLE" : (CODES[error.code] ?? "UNKNOWN");
+  const isLost = isConnectionLost(error);
+  const code = isLost ? "UNAVAILABLE" : (CODES[error.code] ?? "UNKNOWN");
+  const message = isLost ? `the connection failed: ${error.rawMessage}` : error.rawMessage || code;
   const [info] = error.findDetails(ErrorInfoSchema);
   const family =
     info?.reason === "REQUIREMENT_ALREADY_RESOLVED" ? AlreadyResolvedError : BY_CODE[code];
-  return new (family ?? InterlockError)(error.rawMessage || code, {
+  return new (family ?? InterlockError)(message, {
     code,
     reason: info?.reason ?? "",
     metadata: { ...info?.metadata },
@@ -205,6 +207,7 @@ function isConnectionLost(error: ConnectError): boolean {
     case Code.Aborted:
     case Code.Canceled:
     case Code.InvalidArgument:
+    case Code.Unavailable:
       return true;
     default:
       return typeof (error.cause as { code?: unknown } | undefined)?.code === "string";
