@@ -64,7 +64,7 @@ impl ToolCall {
     /// Whether nobody waits for the handler any more: the claim is lost, or the worker stops at
     /// once, or the handler has ended.
     ///
-    /// The worker then drops the handler's future. This is for what the handler has started
+    /// The worker then aborts the handler's task. This is for what the handler has started
     /// elsewhere, such as in a thread of its own.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()

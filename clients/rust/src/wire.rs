@@ -1,12 +1,14 @@
 //! Calls: the connection, deadlines, and attempts while the server is unavailable.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::Error;
 use crate::backoff::Backoff;
@@ -17,6 +19,9 @@ use crate::v1::session_service_client::SessionServiceClient;
 use crate::v1::workflow_service_client::WorkflowServiceClient;
 
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The reason of the contract for what is too large.
+pub(crate) const SIZE_LIMIT_EXCEEDED: &str = "SIZE_LIMIT_EXCEEDED";
 
 /// A connection, and how it is used.
 #[derive(Debug, Clone)]
@@ -46,11 +51,6 @@ impl Wire {
         requirements: RequirementServiceClient;
         workflows: WorkflowServiceClient;
         sessions: SessionServiceClient;
-    }
-
-    /// The same, except that it never gives up while the server is unavailable.
-    pub(crate) fn patient(&self) -> Self {
-        Self { retry_timeout: Duration::MAX, ..self.clone() }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -115,8 +115,7 @@ impl Wire {
         // Found out later, it would look like a connection that was lost.
         let size = message.encoded_len();
         if size > MESSAGE_BYTES_MAX {
-            let why = format!("a request of {size} bytes is larger than {MESSAGE_BYTES_MAX}");
-            return Err(Status::resource_exhausted(why));
+            return Err(too_large(size));
         }
         let mut request = Request::new(message);
         if let Some(authorization) = &self.authorization {
@@ -124,4 +123,11 @@ impl Wire {
         }
         Ok(request)
     }
+}
+
+fn too_large(size: usize) -> Status {
+    let limit = HashMap::from([("limit".to_owned(), MESSAGE_BYTES_MAX.to_string())]);
+    let details = ErrorDetails::with_error_info(SIZE_LIMIT_EXCEEDED, "interlock.dev", limit);
+    let why = format!("a request of {size} bytes is larger than {MESSAGE_BYTES_MAX}");
+    Status::with_error_details(Code::ResourceExhausted, why, details)
 }

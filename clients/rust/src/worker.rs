@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::backoff::{Backoff, new_request_id};
+use crate::methods::Unary;
 use crate::runs::duration;
 use crate::v1::external_result::Outcome as External;
-use crate::wire::Wire;
+use crate::wire::{SIZE_LIMIT_EXCEEDED, Wire};
 use crate::{CallOutcome, Client, Decision, Error, Requirement, ToolCall, json, v1};
 
 /// What a handler may fail with: any error, or a text. The agent reads its message.
@@ -64,10 +63,7 @@ type Observer = Arc<dyn Fn(&ToolCall, CallOutcome) + Send + Sync>;
 #[derive(Clone)]
 #[must_use = "a worker works when it is run"]
 pub struct Worker {
-    /// Waits for the server as long as it takes.
-    patient: Wire,
-    /// Gives up like every other call.
-    wire: Wire,
+    wire: Arc<Wire>,
     handlers: BTreeMap<String, Handler>,
     observer: Observer,
     worker_id: String,
@@ -82,8 +78,7 @@ impl Worker {
     /// A worker that has no tools yet.
     pub fn new(client: &Client) -> Self {
         Self {
-            patient: client.wire.patient(),
-            wire: client.wire.as_ref().clone(),
+            wire: client.wire.clone(),
             handlers: BTreeMap::new(),
             observer: Arc::new(|_, _| ()),
             worker_id: new_request_id(),
@@ -97,7 +92,8 @@ impl Worker {
     /// Executes the calls of a tool with a handler.
     ///
     /// What it returns is the result, as JSON. What it fails with, or panics with, is reported as
-    /// the error of the call. Its future is dropped when the claim is lost.
+    /// the error of the call. It runs in a task of its own, which is aborted when the claim is
+    /// lost.
     pub fn tool<F, R, T>(mut self, name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(ToolCall) -> R + Send + Sync + 'static,
@@ -132,7 +128,7 @@ impl Worker {
     }
 
     /// For how long handlers may go on when the worker stops; 30 seconds by default. Then they are
-    /// dropped, and their claims released.
+    /// aborted, and their claims released.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -160,7 +156,7 @@ impl Worker {
     /// report, within the [`grace`](Self::grace).
     ///
     /// A server that is away, or fails, does not end it: it tries again as long as it takes.
-    /// Dropping this future drops the handlers at once; their claims end with their leases.
+    /// Dropping this future aborts the handlers at once; their claims end with their leases.
     ///
     /// # Errors
     ///
@@ -204,7 +200,10 @@ impl Worker {
             let request_id = new_request_id();
             tokio::select! {
                 biased;
-                () = &mut stop => break self.give_back(&request_id).await,
+                () = &mut stop => {
+                    self.give_back(&request_id).await;
+                    return Ok(());
+                }
                 claimed = self.claim(&request_id) => {
                     if let Some(requirement) = claimed? {
                         running.spawn(self.clone().execute(requirement, hurry.clone()));
@@ -213,32 +212,37 @@ impl Worker {
             }
             while running.try_join_next().is_some() {}
         }
-        Ok(())
     }
 
-    /// Claims a call, if one comes in time. Tries again after errors that may pass.
+    /// Claims a call, if one comes in time.
     async fn claim(&self, request_id: &str) -> Result<Option<Requirement>, Error> {
+        let reply = self.insist(self.claim_request(request_id, CLAIM_WAIT), CLAIM_WAIT).await?;
+        Ok(reply.requirement.map(Requirement::new))
+    }
+
+    /// Makes a call, the same again and again after errors that may pass.
+    async fn insist<M: Unary>(&self, request: M, wait: Duration) -> Result<M::Reply, Error> {
         let mut backoff = Backoff::new(Duration::MAX);
         loop {
-            let request = self.claim_request(request_id, CLAIM_WAIT);
-            let error = match self.patient.call_waiting(request, CLAIM_WAIT).await {
-                Ok(reply) => return Ok(reply.requirement.map(Requirement::new)),
+            let error = match self.wire.call_waiting(request.clone(), wait).await {
+                Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             let asked_for = error.failure().and_then(|failure| failure.retry_delay);
-            let delay = backoff.delay(asked_for.unwrap_or_default()).filter(|_| may_pass(&error));
-            let Some(delay) = delay else {
-                return Err(error);
-            };
-            warn!(%error, "claiming a call failed; trying again");
-            sleep(delay).await;
+            match backoff.delay(asked_for.unwrap_or_default()) {
+                Some(delay) if may_pass(&error) => {
+                    warn!(%error, "a call of the worker failed; trying again");
+                    sleep(delay).await;
+                }
+                _ => return Err(error),
+            }
         }
     }
 
     /// Releases what may have been claimed in the moment in which nobody waited for it any more:
     /// the same request again gets the same claim.
     async fn give_back(&self, request_id: &str) {
-        let once = Wire { retry_timeout: Duration::ZERO, ..self.wire.clone() };
+        let once = Wire { retry_timeout: Duration::ZERO, ..self.wire.as_ref().clone() };
         let asking = once.call(self.claim_request(request_id, Duration::ZERO));
         if let Ok(Ok(reply)) = timeout(LAST_LOOK, asking).await
             && let Some(claimed) = reply.requirement
@@ -282,18 +286,19 @@ impl Worker {
         self.end(&call, outcome);
     }
 
-    /// Runs the handler; a panic is its error.
+    /// Runs the handler; a panic is its error. Dropped, it ends the handler.
     async fn handle(&self, call: &ToolCall) -> Result<String, HandlerError> {
-        let Some(handler) = self.handlers.get(call.tool_name()) else {
+        let Some(handler) = self.handlers.get(call.tool_name()).cloned() else {
             return Err(format!("this worker has no tool {:?}", call.tool_name()).into());
         };
-        // Called within, since a handler may panic before it gives its future.
-        let running = AssertUnwindSafe(async { handler(call.clone()).await });
-        running.catch_unwind().await.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("the handler panicked: {}", text.unwrap_or("for no known reason")).into())
-        })
+        // A task of its own: a handler that blocks its thread must not keep the claim from being
+        // renewed.
+        let (mut tasks, call) = (JoinSet::new(), call.clone());
+        tasks.spawn(async move { handler(call).await });
+        match tasks.join_next().await.expect("there is one") {
+            Ok(result) => result,
+            Err(failed) => Err(panic_text(failed).into()),
+        }
     }
 
     /// Renews the claim for as long as it is held, and returns when it is lost.
@@ -341,7 +346,7 @@ impl Worker {
             request_id: new_request_id(),
             claim_epoch: call.epoch(),
         };
-        self.patient.call(request).await.map(drop)
+        self.insist(request, Duration::ZERO).await.map(drop)
     }
 
     async fn give_up(&self, call: &ToolCall, error: &Error) -> CallOutcome {
@@ -376,6 +381,15 @@ impl fmt::Debug for Worker {
     }
 }
 
+fn panic_text(failed: JoinError) -> String {
+    let Ok(panic) = failed.try_into_panic() else {
+        return "the handler was aborted".to_owned();
+    };
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the handler panicked: {}", text.unwrap_or("for no known reason"))
+}
+
 async fn all_ended(running: &mut JoinSet<()>) {
     while running.join_next().await.is_some() {}
 }
@@ -390,16 +404,16 @@ fn is_refused(error: &Error) -> bool {
     matches!(error, Error::InvalidArgument(_) | Error::ResourceExhausted(_) | Error::OutOfRange(_))
 }
 
-/// Whether an error of a claim may pass without somebody changing this worker.
+/// Whether the same call may succeed later without somebody changing this worker.
 fn may_pass(error: &Error) -> bool {
-    matches!(
-        error,
+    match error {
         Error::Unavailable(_)
-            | Error::DeadlineExceeded(_)
-            | Error::ResourceExhausted(_)
-            | Error::Conflict(_)
-            | Error::Cancelled(_)
-            | Error::Internal(_)
-            | Error::Other(_)
-    )
+        | Error::DeadlineExceeded(_)
+        | Error::Conflict(_)
+        | Error::Cancelled(_)
+        | Error::Internal(_)
+        | Error::Other(_) => true,
+        Error::ResourceExhausted(failure) => failure.reason != SIZE_LIMIT_EXCEEDED,
+        _ => false,
+    }
 }

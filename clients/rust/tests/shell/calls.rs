@@ -120,6 +120,7 @@ async fn a_message_that_is_too_large_is_refused_at_once() {
     let input = "x".repeat(17 * 1024 * 1024);
     let error = client.workflow("W").run(input).await.unwrap_err();
     assert!(matches!(error, Error::ResourceExhausted(_)), "{error}");
+    assert_eq!(error.reason(), "SIZE_LIMIT_EXCEEDED");
     assert_eq!(fake.book().asked.len(), 0);
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{Stream, StreamExt, stream};
 use interlock_client::{Client, RequirementKind, RequirementState, v1};
-use tokio::sync::watch;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -96,6 +98,25 @@ impl Fake {
     pub async fn with_client() -> (Self, Client) {
         let (fake, address) = Self::serve().await;
         (fake, Client::new(address).unwrap())
+    }
+
+    /// The same behind a connection that breaks when somebody is notified.
+    pub async fn behind_a_connection() -> (Self, Client, Arc<Notify>) {
+        let (fake, address) = Self::serve().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(listener.local_addr().unwrap().to_string()).unwrap();
+        let cut = Arc::new(Notify::new());
+        let is_cut = cut.clone();
+        tokio::spawn(async move {
+            while let Ok((mut ours, _)) = listener.accept().await {
+                let mut theirs = TcpStream::connect(&address).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut ours, &mut theirs) => {}
+                    () = is_cut.notified() => {}
+                }
+            }
+        });
+        (fake, client, cut)
     }
 
     pub fn book(&self) -> MutexGuard<'_, Book> {

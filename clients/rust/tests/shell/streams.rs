@@ -48,6 +48,25 @@ async fn a_stream_goes_on_where_it_stood() {
     assert!(watch.end_on_pause);
 }
 
+/// tonic gives a broken connection another code when a program also has its servers, as this one.
+#[tokio::test]
+async fn a_stream_goes_on_when_its_connection_breaks() {
+    let (fake, client, cut) = Fake::behind_a_connection().await;
+    fake.change(|book| {
+        book.streams.extend([
+            (vec![vec![started(1)]], None),
+            (vec![vec![completed(2)]], Some(Status::ok(""))),
+        ]);
+    });
+    let mut events = client.workflow("W").run(()).stream().unwrap();
+    events.try_next().await.unwrap().unwrap();
+
+    cut.notify_one();
+
+    assert_eq!(events.try_next().await.unwrap().unwrap().sequence(), 2);
+    assert!(events.try_next().await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_stream_ends_with_an_error_that_does_not_pass() {
     let (fake, client) = Fake::with_client().await;

@@ -147,6 +147,25 @@ async fn a_claim_is_renewed_while_the_handler_runs() {
     assert_eq!(working.stop().await, [CallOutcome::Reported]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_renewed_while_the_handler_blocks_its_thread() {
+    let (fake, client) = Fake::with_client().await;
+    fake.change(|book| book.calls.push_back(call("q1", "block", "{}")));
+    let (may_end, told) = std::sync::mpsc::channel::<()>();
+    let told = Arc::new(Mutex::new(told));
+    let worker = Worker::new(&client).tool("block", move |_| {
+        let told = told.clone();
+        async move { Ok(told.lock().unwrap().recv().is_err()) }
+    });
+    let working = Working::start(worker.lease(Duration::from_millis(30)));
+
+    fake.until(|book| book.renewals() >= 2).await;
+    drop(may_end);
+
+    assert_eq!(working.stop().await, [CallOutcome::Reported]);
+    assert_eq!(answers(&fake), [Outcome::ResultJson("true".to_owned())]);
+}
+
 #[tokio::test]
 async fn a_handler_whose_claim_is_lost_is_dropped_and_nothing_is_reported() {
     let (fake, client) = Fake::with_client().await;
@@ -200,6 +219,17 @@ async fn the_agent_reads_that_a_result_was_refused() {
     assert_eq!(working.stop().await, [CallOutcome::Failed]);
     let why = "the result was refused: InvalidArgument: too deep".to_owned();
     assert_eq!(answers(&fake)[1], Outcome::ErrorMessage(why));
+}
+
+#[tokio::test]
+async fn the_agent_reads_that_a_result_is_too_large() {
+    let (fake, client) = Fake::with_client().await;
+    fake.change(|book| book.calls.push_back(call("q1", "large", "{}")));
+    let worker = Worker::new(&client).tool("large", async |_| Ok("x".repeat(17 * 1024 * 1024)));
+    let working = Working::start(worker);
+    fake.until(|book| book.reports().len() == 1).await;
+    assert_eq!(working.stop().await, [CallOutcome::Failed]);
+    assert!(matches!(&answers(&fake)[..], [Outcome::ErrorMessage(_)]));
 }
 
 #[tokio::test]
