@@ -49,6 +49,9 @@ _CHORE_COUNT = 100
 """How many rows a chore takes at once."""
 
 _PASSED_OVER_MAX = 1_000
+_WAITING_SHARE = 0.7
+"""For this much of the grace calls may wait for their runs."""
+
 _POLL_SECONDS = 1.0
 _TIMER_SECONDS = 0.5
 _COUNT_SECONDS = 10.0
@@ -150,7 +153,7 @@ class Runtime:
         """
         self.is_closing = True
         # A little less, so that a call that waits in vain can still say why.
-        self._closes_at = asyncio.get_running_loop().time() + grace * 0.8
+        self._closes_at = asyncio.get_running_loop().time() + grace * _WAITING_SHARE
         self.hub.wake_all()
 
     def seconds_left(self) -> float:
