@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from sqlalchemy import text
 from tests.support.claims import (
     SECONDS,
     away,
@@ -207,6 +208,21 @@ async def test_a_wait_ends_without_a_call(database_url: str) -> None:
         begun = loop.time()
         assert await claim(service, wait=0.3) is None
         assert loop.time() - begun >= 0.3
+
+
+async def test_calls_that_others_have_in_hand_are_waited_for_a_moment(database_url: str) -> None:
+    """A decision holds the lock, or a claim of another server; or a server froze with it."""
+    async with served(calls_at_once("fetch", "fetch"), database_url) as service:
+        await service.run("Work")
+        async with service.runtime.database.transaction() as connection:
+            await connection.execute(text("SELECT FROM requirements FOR UPDATE"))
+            async with asyncio.timeout(10):
+                assert await claim(service) is None
+            waiting = asyncio.ensure_future(claimed(service, wait=60))
+            await somebody_asks(service)
+        async with asyncio.timeout(10):
+            await waiting
+        assert await claim(service) is not None
 
 
 async def test_many_who_wait_for_the_same_look_as_one(

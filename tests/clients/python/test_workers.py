@@ -518,6 +518,20 @@ except KeyboardInterrupt:
 """
 
 
+async def test_ctrl_c_ends_a_worker_that_waits(database_url: str) -> None:
+    async with served(one_call(), database_url) as service:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WORKING_PROGRAM, service.target), stdout=subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            await somebody_asks(service)
+            program.send_signal(signal.SIGINT)
+            printed, _ = await program.communicate()
+        assert printed.decode().split() == ["ready", "interrupted"]
+        await somebody_asks(service, 0)
+        assert not only(await service.run("Work")).HasField("claim")
+
+
 async def test_ctrl_c_lets_the_handlers_end(database_url: str) -> None:
     async with served(one_call(), database_url) as service:
         program = await asyncio.create_subprocess_exec(
