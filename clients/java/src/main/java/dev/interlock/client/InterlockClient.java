@@ -44,6 +44,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class InterlockClient implements AutoCloseable {
   private static final int MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+  private static final int METADATA_BYTES_MAX = 16 * 1024;
 
   private final Caller caller;
   private final Runs runs;
@@ -357,6 +358,7 @@ public final class InterlockClient implements AutoCloseable {
       ManagedChannel channel =
           Grpc.newChannelBuilder(target, credentials)
               .maxInboundMessageSize(MESSAGE_BYTES_MAX)
+              .maxInboundMetadataSize(METADATA_BYTES_MAX)
               // A connection that has died is noticed within 40 seconds, also while nothing is
               // sent.
               .keepAliveTime(30, TimeUnit.SECONDS)

@@ -1,5 +1,6 @@
 package dev.interlock.client;
 
+import dev.interlock.client.InterlockException.ClientClosed;
 import dev.interlock.v1.ClaimRequirementRequest;
 import dev.interlock.v1.ClaimRequirementResponse;
 import dev.interlock.v1.ExternalResult;
@@ -9,7 +10,9 @@ import dev.interlock.v1.RequirementResolution;
 import dev.interlock.v1.RequirementServiceGrpc;
 import dev.interlock.v1.ResolveRequirementRequest;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -35,6 +38,14 @@ import java.util.function.BiConsumer;
 public final class Worker implements AutoCloseable {
   private static final Duration CLAIM_WAIT = Duration.ofSeconds(20);
   private static final Duration AFTER_OUTAGE = Duration.ofSeconds(1);
+  // Failures of the server that do not say that it will not have this worker.
+  private static final Set<Status.Code> PASSING =
+      EnumSet.of(
+          Status.Code.CANCELLED,
+          Status.Code.UNKNOWN,
+          Status.Code.RESOURCE_EXHAUSTED,
+          Status.Code.ABORTED,
+          Status.Code.INTERNAL);
   private static final Duration FOREVER = Duration.ofNanos(Long.MAX_VALUE);
 
   private final Caller caller;
@@ -110,7 +121,10 @@ public final class Worker implements AutoCloseable {
     claims.interrupt();
   }
 
-  /** Takes no more calls, and waits until the handlers that run have ended and reported. */
+  /**
+   * Takes no more calls, and waits until the handlers that run have ended and reported; for other
+   * threads than those of handlers.
+   */
   @Override
   public void close() {
     stop(FOREVER);
@@ -155,10 +169,10 @@ public final class Worker implements AutoCloseable {
         free.acquire();
         claim();
       }
-    } catch (InterruptedException | InterlockException.ClientClosed stopped) {
+    } catch (InterruptedException | ClientClosed stopped) {
       isStopping = true;
     } catch (InterlockException refused) {
-      failure = isStopping ? null : refused;
+      failure = refused;
       isStopping = true;
     } finally {
       handlers.shutdown();
@@ -178,14 +192,15 @@ public final class Worker implements AutoCloseable {
             .build();
     try {
       begin(persist(RequirementServiceGrpc.getClaimRequirementMethod(), request, CLAIM_WAIT));
-    } catch (InterlockException.Cancelled stopped) {
-      handlers.execute(() -> withdraw(request));
-      throw stopped;
-    } catch (InterlockException.Internal
-        | InterlockException.ResourceExhausted
-        | InterlockException.Conflict failed) {
-      free.release();
-      caller.pause(AFTER_OUTAGE);
+    } catch (InterlockException failed) {
+      if (isStopping) {
+        handlers.execute(() -> withdraw(request));
+      } else if (PASSING.contains(failed.code()) && !(failed instanceof ClientClosed)) {
+        free.release();
+        caller.pause(AFTER_OUTAGE);
+      } else {
+        throw failed;
+      }
     }
   }
 

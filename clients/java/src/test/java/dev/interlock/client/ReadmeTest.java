@@ -7,8 +7,8 @@ import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import javax.tools.DiagnosticCollector;
@@ -35,7 +35,7 @@ class ReadmeTest {
       import java.time.Duration;
       import java.util.Map;
       %s
-      class Snippet {
+      class %s {
         interface Ledger { Object query(String sql); }
         Ledger ledger;
         %s
@@ -44,28 +44,22 @@ class ReadmeTest {
         }
       }
       """;
+  private static final String CLIENT = "InterlockClient client;";
 
   @Test
   void everySnippetCompiles() throws IOException {
     String readme = Files.readString(Path.of("README.md"));
-    List<String> snippets =
-        SNIPPET.matcher(readme).results().map((MatchResult it) -> it.group(1)).toList();
-    assertTrue(snippets.size() > 5);
-    snippets.forEach(snippet -> assertEquals("", problems(snippet), snippet));
-  }
+    List<Source> sources = new ArrayList<>();
+    for (String snippet : SNIPPET.matcher(readme).results().map(it -> it.group(1)).toList()) {
+      sources.add(new Source("Snippet" + sources.size(), snippet));
+    }
+    assertTrue(sources.size() > 5);
 
-  private String problems(String snippet) {
-    boolean brings = snippet.contains("InterlockClient client =");
-    String source =
-        AROUND.formatted(
-            lines(snippet, true), brings ? "" : "InterlockClient client;", lines(snippet, false));
     DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
     JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
     List<String> options = List.of("-proc:none", "-d", room.toString());
-    compiler.getTask(null, null, problems, options, null, List.of(new Source(source))).call();
-    return problems.getDiagnostics().stream()
-        .map(it -> it.getLineNumber() + ": " + it.getMessage(null))
-        .collect(Collectors.joining("\n"));
+    compiler.getTask(null, null, problems, options, null, sources).call();
+    assertEquals(List.of(), problems.getDiagnostics());
   }
 
   private static String lines(String snippet, boolean imports) {
@@ -78,9 +72,10 @@ class ReadmeTest {
   private static final class Source extends SimpleJavaFileObject {
     private final String text;
 
-    Source(String text) {
-      super(URI.create("string:///Snippet.java"), Kind.SOURCE);
-      this.text = text;
+    Source(String name, String snippet) {
+      super(URI.create("string:///" + name + ".java"), Kind.SOURCE);
+      String client = snippet.contains("InterlockClient client =") ? "" : CLIENT;
+      text = AROUND.formatted(lines(snippet, true), name, client, lines(snippet, false));
     }
 
     @Override
