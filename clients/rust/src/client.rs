@@ -198,6 +198,7 @@ mod tests {
         for builder in [
             Client::builder("no host"),
             Client::builder("localhost:1").token("line\nbreak"),
+            #[cfg(feature = "tls")]
             Client::builder("localhost:1").ca_certificate("-----BEGIN CERTIFICATE-----\n!"),
         ] {
             assert!(matches!(builder.build(), Err(Error::Connection(_))));
