@@ -33,11 +33,10 @@ class ReadmeTest {
       import java.math.BigInteger;
       import java.nio.file.Path;
       import java.time.Duration;
+      import java.util.List;
       import java.util.Map;
       %s
       class %s {
-        interface Ledger { Object query(String sql); }
-        Ledger ledger;
         %s
         void snippet() throws Exception {
       %s
