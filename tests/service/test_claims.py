@@ -407,6 +407,22 @@ async def test_equal_requests_that_wait_get_one_claim(
         assert [one.HasField("claim") for one in await waiting_of(service, run)].count(True) == 1
 
 
+async def test_a_request_that_waits_in_vain_hears_what_it_was_given_elsewhere(
+    database_url: str, no_polls: None
+) -> None:
+    """Its first attempt got a call from another server, whose reply was lost."""
+    async with served(one_call(), database_url, servers=2) as service:
+        server, other = service.replicas
+        waiting = asyncio.ensure_future(claimed(server, request_id="r", wait=1))
+        await somebody_asks(service)
+        server.runtime.hub._calls.clear()  # It will not be woken.
+        await service.run("Work")
+        given = await claimed(other, request_id="r")
+        async with asyncio.timeout(20):
+            heard = await waiting
+        assert (heard.requirement_id, heard.claim.epoch) == (given.requirement_id, 1)
+
+
 async def test_without_an_id_every_request_gets_a_call_of_its_own(database_url: str) -> None:
     async with served(calls_at_once("fetch", "fetch"), database_url) as service:
         await service.run("Work")

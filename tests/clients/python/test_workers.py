@@ -33,6 +33,7 @@ from interlock import (
     v1,
 )
 from interlock._core import work
+from interlock._core.inbox import Inbox
 from interlock_server import Interlock
 from interlock_server.runtime import claims
 from interlock_server.runtime.claims import Claims
@@ -435,6 +436,31 @@ async def test_what_was_given_in_the_moment_of_the_stop_is_given_back(
                 await replica.runtime.claims.close()
         assert not only(await rest(service, run)).HasField("claim")
         assert one.seen.ended == []
+
+
+@each
+async def test_what_is_given_to_a_worker_that_has_just_stopped_is_given_back(
+    database_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Inbox.claim_once
+
+    async def stopping(self: Inbox, *given: Any) -> Any:
+        claimed = await ask(self, *given)
+        if claimed is not None:
+            one.stop()
+        return claimed
+
+    monkeypatch.setattr(Inbox, "claim_once", stopping)
+    async with (
+        served(one_call(), database_url) as service,
+        working(kind, service.target, {"fetch": echo}) as one,
+    ):
+        run = await start(service)
+        async with asyncio.timeout(30):
+            await one.running
+        assert not only(await rest(service, run)).HasField("claim")
+        assert one.seen.ended == []
+        assert (await claimed(service)).claim.epoch == 2
 
 
 @each
