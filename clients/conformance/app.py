@@ -45,11 +45,13 @@ class Gates:
     def __init__(self) -> None:
         self._open: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._free: set[str] = set()
 
     async def pass_through(self, name: str) -> None:
         """Says that somebody is here, and waits until the gate is open."""
         self._reached[name].set()
-        await self._open[name].wait()
+        if not any(name.startswith(prefix) for prefix in self._free):
+            await self._open[name].wait()
 
     async def reached(self, name: str) -> None:
         """Waits until somebody is at the gate."""
@@ -60,10 +62,10 @@ class Gates:
         self._open[name].set()
 
     def open_all(self, prefix: str) -> None:
-        """Lets everybody pass whose gate's name begins so."""
-        for name in list(self._open):
-            if name.startswith(prefix):
-                self._open[name].set()
+        """Opens every gate whose name begins so, those too that nobody has come to yet."""
+        self._free.add(prefix)
+        for name in [one for one in self._open if one.startswith(prefix)]:
+            self._open[name].set()
 
 
 GATES = Gates()

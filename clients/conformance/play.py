@@ -62,8 +62,7 @@ class Stage:
         cls, language: Language, databases: Databases, certificates: Certificates
     ) -> AsyncIterator[Stage]:
         """A stage, for as long as the context is open."""
-        url = await databases.fresh()
-        async with Service.opened(url, certificates) as service:
+        async with Service.opened(databases, certificates) as service:
             stage = cls(language, service, str(certificates.root))
             try:
                 yield stage
@@ -80,7 +79,12 @@ class Stage:
             await playing.play()
         except (Failed, DriverFailed, UnknownReference) as failure:
             problem = f"{playing.at}: {failure}"
-        await self._tidy_up(playing, has_failed=bool(problem))
+        try:
+            await self._tidy_up(playing, has_failed=bool(problem))
+        except (TimeoutError, DriverFailed) as failure:
+            problem = problem or f"what it left behind could not be cleared: {failure!r}"
+            await self.dismiss()
+            await self.service.replace()
         return Played(playing.transcript, problem, clock() - begin)
 
     async def driver(self, name: str) -> Driver:

@@ -18,7 +18,7 @@ from clients.conformance.languages import Language, NotBuilt, languages
 from clients.conformance.play import Played, Stage
 from clients.conformance.report import Report, keep_matrix, known_failures
 from clients.conformance.scenario import Scenario, scenarios
-from clients.conformance.service import Certificates, Databases
+from clients.conformance.service import Certificates, Databases, Service
 
 REQUIRE_ALL = "INTERLOCK_REQUIRE_ALL_LANGUAGES"
 """The environment variable that makes a missing toolchain a failure, as CI sets it."""
@@ -28,6 +28,8 @@ def main() -> None:
     """Plays what the command line says; ends with 1 when anything is not as it should be."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     options = _options()
+    if options.serve:
+        sys.exit(asyncio.run(_serve(options.serve)))
     chosen = _chosen(options)
     missing = {one.name: reason for one in chosen if (reason := one.missing())}
     present = [one for one in chosen if one.name not in missing]
@@ -75,6 +77,12 @@ def _options() -> argparse.Namespace:
         "--present", action="store_true", help="only print the languages that this machine has"
     )
     parser.add_argument(
+        "--serve",
+        metavar="COMMAND",
+        help="play nothing: serve the workflows while a command runs, which finds the server's "
+        "address in INTERLOCK_TARGET",
+    )
+    parser.add_argument(
         "--require-all",
         action="store_true",
         default=os.environ.get(REQUIRE_ALL, "") not in ("", "0"),
@@ -82,6 +90,19 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print every answer")
     return parser.parse_args()
+
+
+async def _serve(command: str) -> int:
+    """Serves while a command runs; gives the exit code of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificates = Certificates(Path(folder))
+        async with (
+            Databases.opened() as databases,
+            Service.opened(databases, certificates) as service,
+        ):
+            environment = {**os.environ, "INTERLOCK_TARGET": service.targets["server"]}
+            process = await asyncio.create_subprocess_shell(command, env=environment)
+            return await process.wait()
 
 
 def _chosen(options: argparse.Namespace) -> list[Language]:

@@ -136,14 +136,15 @@ class Service:
     """A server and the ways to it, which stay the same when it comes and goes.
 
     Args:
-        database_url: a migrated database.
+        databases: where it gets a database of its own.
         certificates: for the way with TLS.
     """
 
-    def __init__(self, database_url: str, certificates: Certificates) -> None:
+    def __init__(self, databases: Databases, certificates: Certificates) -> None:
         self.front = Front()
         self.targets: dict[str, str] = {}
-        self._database_url = database_url
+        self._databases = databases
+        self._database_url = ""
         self._plain, self._observed = Proxy(), Proxy()
         self._secure = Proxy(certificates.context())
         self._proxies = (self._plain, self._observed, self._secure)
@@ -152,9 +153,11 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, database_url: str, certificates: Certificates) -> AsyncIterator[Service]:
+    async def opened(
+        cls, databases: Databases, certificates: Certificates
+    ) -> AsyncIterator[Service]:
         """A service that takes calls, for as long as the context is open."""
-        service = cls(database_url, certificates)
+        service = cls(databases, certificates)
         async with AsyncExitStack() as stack:
             for proxy in service._proxies:
                 stack.push_async_callback(proxy.close)
@@ -166,7 +169,7 @@ class Service:
             service._observed.port_behind = await service.front.open()
             service.front.lead_to(service.targets["server"])
             stack.push_async_callback(service.front.close)
-            await service.start()
+            await service.replace()
             stack.push_async_callback(service.stop)
             yield service
 
@@ -199,6 +202,13 @@ class Service:
         self.cut()
         await running.server.stop(0)
         await running.database.close()
+
+    async def replace(self) -> None:
+        """Ends the server in whatever way it takes, and starts one that knows of no run."""
+        if self._running is not None:
+            await self.kill()
+        self._database_url = await self._databases.fresh()
+        await self.start()
 
     async def revive(self) -> None:
         """Starts it, if it is away; nobody holds a run that it cannot take over."""
