@@ -15,10 +15,11 @@ from pathlib import Path
 
 import structlog
 from clients.conformance.languages import Language, NotBuilt, languages
-from clients.conformance.play import Played, Stage
+from clients.conformance.play import Played, play
 from clients.conformance.report import Report, keep_matrix, known_failures
 from clients.conformance.scenario import Scenario, scenarios
 from clients.conformance.service import Certificates, Databases, Service
+from clients.conformance.stage import Stage
 
 REQUIRE_ALL = "INTERLOCK_REQUIRE_ALL_LANGUAGES"
 """The environment variable that makes a missing toolchain a failure, as CI sets it."""
@@ -135,7 +136,7 @@ async def _play(
                     continue
                 async with Stage.opened(language, databases, certificates) as stage:
                     for story in stories:
-                        played = await stage.play(story)
+                        played = await play(story, stage)
                         report.note(language.name, story.name, played)
                         _show(language, story, played, is_verbose)
     return is_broken

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).with_name("scenarios")
-_VERBS = ("do", "runner", "reply")
-_CHECKS = ("expect", "error", "refused", "kinds", "kinds_among", "numbered_from", "length", "text")
-_HOW = ("driver", "as", "later", "loose")
+VERBS = ("do", "runner", "reply")
+"""What a step does: one of them."""
+
+CHECKS = ("expect", "error", "refused", "kinds", "kinds_among", "numbered_from", "length", "text")
+"""What is expected of the answer."""
+
+HOW = ("driver", "as", "later", "loose")
+"""How the step is taken."""
 
 
 class Malformed(Exception):
@@ -79,6 +84,8 @@ def scenarios(folder: Path = _FOLDER) -> dict[str, Scenario]:
 
 
 def _scenario(name: str, written: Mapping[str, Any]) -> Scenario:
+    if not isinstance(written, dict):
+        raise Malformed(f"{name}: a scenario is a table")
     unknown = written.keys() - {"says", "connect", "step"}
     if unknown or not written.get("says") or not written.get("step"):
         raise Malformed(f"{name}: a scenario has `says`, `step`, and perhaps `connect`")
@@ -94,17 +101,19 @@ def _scenario(name: str, written: Mapping[str, Any]) -> Scenario:
 
 
 def _step(at: str, written: Mapping[str, Any]) -> Step:
-    verbs = [verb for verb in _VERBS if verb in written]
+    verbs = [verb for verb in VERBS if verb in written]
     if len(verbs) != 1:
-        raise Malformed(f"{at}: a step has one of {', '.join(_VERBS)}")
-    known = {*_VERBS, *_CHECKS, *_HOW}
+        raise Malformed(f"{at}: a step has one of {', '.join(VERBS)}")
+    known = {*VERBS, *CHECKS, *HOW}
     if verbs == ["runner"]:
         known.remove("driver")  # There it is what something is done to.
+    if written.get("later") and not written.get("as"):
+        raise Malformed(f"{at}: an answer that is waited for later needs a name, with `as`")
     return Step(
         verb=verbs[0],
         what=written[verbs[0]],
         parameters={key: value for key, value in written.items() if key not in known},
-        checks={key: value for key, value in written.items() if key in _CHECKS},
+        checks={key: value for key, value in written.items() if key in CHECKS},
         driver=written.get("driver", "main"),
         name=written.get("as", ""),
         is_later=written.get("later", False),

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import pytest
 from clients.conformance.languages import Language, languages
-from clients.conformance.play import Played, Stage
+from clients.conformance.play import Played, play
 from clients.conformance.scenario import Scenario
 from clients.conformance.service import Certificates, Databases
+from clients.conformance.stage import Stage
 
 Result = TypeVar("Result")
 
@@ -39,7 +40,7 @@ class Troupe:
 
     async def _play(self, scenario: Scenario, players: tuple[Language, ...]) -> dict[str, Played]:
         stages = [await self._stage(one) for one in players]
-        played = await asyncio.gather(*(stage.play(scenario) for stage in stages))
+        played = await asyncio.gather(*(play(scenario, stage) for stage in stages))
         return {one.name: how for one, how in zip(players, played, strict=True)}
 
     async def _stage(self, language: Language) -> Stage:

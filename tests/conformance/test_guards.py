@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from clients.conformance import play
+from clients.conformance import operations
 from clients.conformance.languages import Language, languages
 from clients.conformance.play import Played
 from clients.conformance.report import Report, known_failures
@@ -36,7 +36,7 @@ FOUND_BY = [
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What never comes is not waited for so long."""
-    monkeypatch.setattr(play, "WAIT_SECONDS", 3.0)
+    monkeypatch.setattr(operations, "WAIT_SECONDS", 3.0)
 
 
 def flawed(flaw: str) -> Language:
