@@ -126,6 +126,8 @@ async def test_a_run_that_fails_inside_while_progress_is_being_stored_ends_at_on
         if change.state == v1.RUN_STATE_FAILED:
             await is_stored.wait()
             return await run_commit(database, lease, progress, change, *more)
+        if not any(one.event.HasField("step_completed") for one in progress.events):
+            return await run_commit(database, lease, progress, change, *more)
         is_storing.set()
         await is_broken.wait()
         committed = await run_commit(database, lease, progress, change, *more)
