@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measurements import cycles
+from benchmarks.measurements import cycles, profiles
 from benchmarks.outcome import Outcome
 from benchmarks.stage import Options, Stage, say, stage
 
 MEASUREMENTS: Mapping[str, Callable[[Stage], Outcome]] = {
     "cycles": cycles.measure,
+    "profiles": profiles.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
 
@@ -25,7 +26,6 @@ def main() -> None:
         arguments.seconds,
         tuple(arguments.lanes),
         tuple(arguments.against),
-        arguments.profile,
     )
     with stage(options) as scene:
         for name in arguments.only:
@@ -40,7 +40,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", type=_names, default=list(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--lanes", type=lambda text: [int(one) for one in text.split(",")], default=[])

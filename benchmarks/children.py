@@ -30,10 +30,21 @@ class Child:
     """A process that says in a line of JSON that it is ready, and obeys such lines."""
 
     def __init__(
-        self, name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        heeds_input: bool = True,
     ) -> None:
-        """Starts it; what it writes to standard error goes into a file of the folder."""
+        """Starts it; what it writes to standard error goes into a file of the folder.
+
+        Args:
+            heeds_input: it ends when its standard input does; else it needs a signal.
+        """
         self.name = name
+        self._heeds_input = heeds_input
         self._errors = folder / f"{name}.log"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
@@ -84,11 +95,16 @@ class Child:
         self.tell(do, **arguments)
         return self.hear(patience)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Stops it in good order, or at once when that takes too long."""
         if self._process.poll() is None:
             self._stdin.close()
-            self._process.send_signal(signal.SIGTERM)
+            if not self._heeds_input:
+                self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

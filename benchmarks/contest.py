@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.children import Child, ours, theirs
+from benchmarks.children import Child, ours
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_of
 
@@ -63,35 +63,54 @@ def take_turn(stage: Stage, contender: Contender, lanes: int, seconds: float) ->
 def start(stage: Stage, name: str) -> Contender:
     """Starts a contender on an empty database of its own, warm."""
     contender = CONTENDERS[name](stage)
-    contender.client.ask("drive", lanes=4, seconds=1.0)
+    warm_up(contender)
     return contender
 
 
+def warm_up(contender: Contender) -> None:
+    """Lets a contender open what it opens, and load what it loads, when it is needed."""
+    contender.client.ask("drive", lanes=16, seconds=1.0)
+
+
 def serve_interlock(
-    stage: Stage, url: str, *options: str, name: str = "interlock", app: str = "interlock_app"
+    stage: Stage,
+    url: str,
+    *options: str,
+    name: str = "interlock",
+    run_by: Sequence[str] = (sys.executable,),
 ) -> Child:
-    """Starts an Interlock server of ours on a database that has its tables."""
-    command = [sys.executable, "-m", "interlock_server.cli", "serve"]
-    place = [f"benchmarks.contenders.{app}:app", "--address", "127.0.0.1:0"]
-    env = {"INTERLOCK_DATABASE_URL": url}
-    return stage.child(name, [*command, *place, "--log-format", "json", *options], env)
+    """Starts an Interlock server on a database that has its tables.
+
+    Args:
+        run_by: the command that runs a module.
+    """
+    command = [*run_by, "-m", "interlock_server.cli", "serve", _APP, "--log-format", "json"]
+    env = {"INTERLOCK_DATABASE_URL": url, "INTERLOCK_ADDRESS": "127.0.0.1:0"}
+    return stage.child(name, [*command, *options], env, heeds_input=False)
+
+
+def serve_floor(stage: Stage, url: str, *, run_by: Sequence[str] = (sys.executable,)) -> Child:
+    """Starts the floor on an empty database."""
+    return stage.child("floor", [*run_by, "-m", "benchmarks.contenders.floor", url])
+
+
+def grpc_client(stage: Stage, server: Child) -> Child:
+    """Starts a client of a server that speaks the contract."""
+    command = ours("contenders.grpc_client", server.ready["target"])
+    return stage.child(f"{server.name}-client", command)
 
 
 def _interlock(stage: Stage) -> Contender:
     server = serve_interlock(stage, stage.database("interlock", migrated=True))
-    return Contender(INTERLOCK, "interlock", _grpc_client(stage, "interlock", server), server)
+    return Contender(INTERLOCK, "interlock", grpc_client(stage, server), server)
 
 
 def _floor(stage: Stage) -> Contender:
-    server = stage.child("floor", ours("contenders.floor", stage.database("floor")))
-    return Contender(FLOOR, "floor", _grpc_client(stage, "floor", server), server)
+    server = serve_floor(stage, stage.database("floor"))
+    return Contender(FLOOR, "floor", grpc_client(stage, server), server)
 
 
-def _grpc_client(stage: Stage, name: str, server: Child) -> Child:
-    command = ours("contenders.grpc_client", server.ready["target"])
-    return stage.child(f"{name}-client", command)
-
-
+_APP = "benchmarks.contenders.interlock_app:app"
 INTERLOCK = "Interlock"
 FLOOR = "floor"
 

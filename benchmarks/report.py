@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from benchmarks.outcome import Figure, Outcome, Table, short
 
 def show(name: str, outcome: Outcome) -> None:
     """Prints what a measurement found."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for table in outcome.tables:
         console.print(_grid(f"{name}: {table.title}", table))
     if outcome.figures:

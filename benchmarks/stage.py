@@ -27,7 +27,6 @@ class Options:
         seconds: how long a turn is; unset means as the measurement says.
         lanes: how many at once, where that is what is varied; empty means as it says.
         against: whom to measure beside Interlock; empty means everybody.
-        profile: where time goes, instead of how much.
     """
 
     is_quick: bool = False
@@ -35,7 +34,6 @@ class Options:
     seconds: float | None = None
     lanes: tuple[int, ...] = ()
     against: tuple[str, ...] = ()
-    profile: bool = False
 
 
 @dataclass
@@ -48,10 +46,15 @@ class Stage:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def child(
-        self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        heeds_input: bool = True,
     ) -> Child:
         """Starts a process, which is stopped when the measurement is over."""
-        child = Child(name, command, self.folder, env)
+        child = Child(name, command, self.folder, env, heeds_input=heeds_input)
         self._stack.callback(child.stop)
         return child
 
