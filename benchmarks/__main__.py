@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--lanes", type=lambda text: [int(one) for one in text.split(",")], default=[])
-    parser.add_argument("--against", type=lambda text: text.split(","), default=[])
+    parser.add_argument("--against", type=lambda text: text.split(";"), default=[])
     parser.add_argument("--results", type=Path, default=_RESULTS)
     return parser.parse_args()
 

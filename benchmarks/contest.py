@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.children import Child, ours
+from benchmarks.children import Child, ours, theirs
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_of
 
@@ -114,7 +114,49 @@ _APP = "benchmarks.contenders.interlock_app:app"
 INTERLOCK = "Interlock"
 FLOOR = "floor"
 
+def _agno(stage: Stage) -> Contender:
+    command = theirs("contenders.agno_client", _agno_url(stage, "agno"))
+    return Contender(AGNO, "agno", stage.child("agno", command, _NO_TELEMETRY))
+
+
+def _agno_served(stage: Stage) -> Contender:
+    command = theirs("contenders.agno_server", _agno_url(stage, "agno_served"))
+    server = stage.child("agno_served", command, _NO_TELEMETRY, heeds_input=False)
+    client = theirs("contenders.agno_http_client", server.ready["target"])
+    return Contender(AGNO_SERVED, "agno_served", stage.child("agno_client", client), server)
+
+
+def _agno_url(stage: Stage, database: str) -> str:
+    """With the faster of the two drivers that Agno can use without blocking."""
+    return stage.database(database).replace("postgresql://", "postgresql+asyncpg://")
+
+
+def _langgraph(stage: Stage) -> Contender:
+    command = theirs("contenders.langgraph_client", stage.database("langgraph"))
+    return Contender(LANGGRAPH, "langgraph", stage.child("langgraph", command))
+
+
+def _langgraph_at_exit(stage: Stage) -> Contender:
+    url = stage.database("langgraph_exit")
+    command = theirs("contenders.langgraph_client", url, "--durability", "exit")
+    return Contender(LANGGRAPH_AT_EXIT, "langgraph_exit", stage.child("langgraph_exit", command))
+
+
+_APP = "benchmarks.contenders.interlock_app:app"
+_NO_TELEMETRY = {"AGNO_TELEMETRY": "false"}
+
+INTERLOCK = "Interlock"
+FLOOR = "floor"
+AGNO = "Agno"
+AGNO_SERVED = "Agno, served"
+LANGGRAPH = "LangGraph"
+LANGGRAPH_AT_EXIT = "LangGraph, at exit"
+
 CONTENDERS: Mapping[str, Callable[[Stage], Contender]] = {
     INTERLOCK: _interlock,
     FLOOR: _floor,
+    AGNO: _agno,
+    AGNO_SERVED: _agno_served,
+    LANGGRAPH: _langgraph,
+    LANGGRAPH_AT_EXIT: _langgraph_at_exit,
 }
