@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measurements import cycles, profiles
+from benchmarks.measurements import cycles, gates, profiles
 from benchmarks.outcome import Outcome
 from benchmarks.stage import Options, Stage, say, stage
 
 MEASUREMENTS: Mapping[str, Callable[[Stage], Outcome]] = {
     "cycles": cycles.measure,
+    "gates": gates.measure,
     "profiles": profiles.measure,
 }
 _RESULTS = Path(__file__).parent / "results"
@@ -42,8 +43,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--lanes", type=lambda text: [int(one) for one in text.split(",")], default=[])
-    parser.add_argument("--against", type=lambda text: text.split(";"), default=[])
+    parser.add_argument(
+        "--lanes", type=lambda text: [int(one) for one in text.split(",")], default=[]
+    )
+    parser.add_argument("--against", type=lambda text: text.split(","), default=[])
     parser.add_argument("--results", type=Path, default=_RESULTS)
     return parser.parse_args()
 

@@ -31,7 +31,9 @@ class Turn:
 
     Args:
         rate: cycles per second.
-        server, client, database: milliseconds of CPU time per cycle.
+        server, client, database: milliseconds of CPU time per cycle; where the
+            workflow runs in process, that process is the server, and there is no client.
+        cpu: all of it.
         p50, p99: milliseconds that a cycle took.
     """
 
@@ -39,25 +41,35 @@ class Turn:
     server: float
     client: float
     database: float
+    cpu: float
     p50: float
     p99: float
 
 
 def take_turn(stage: Stage, contender: Contender, lanes: int, seconds: float) -> Turn:
     """Lets a contender do cycles, so many at once and for so long."""
-
-    def cpu() -> tuple[float, float, float]:
-        server = contender.server.cpu() if contender.server else 0.0
-        return server, contender.client.cpu(), cpu_of(stage.postgres.pid)
-
-    before = cpu()
+    before = _cpu(stage, contender)
     done = contender.client.ask("drive", lanes=lanes, seconds=seconds)
-    count = done["count"]
+    count, taken = done["count"], done["milliseconds"]
     server, client, database = (
-        1_000 * (now - then) / count for now, then in zip(cpu(), before, strict=True)
+        1_000 * (now - then) / count for now, then in zip(_cpu(stage, contender), before, strict=True)
     )
-    taken = done["milliseconds"]
-    return Turn(count / done["seconds"], server, client, database, taken["p50"], taken["p99"])
+    return Turn(
+        rate=count / done["seconds"],
+        server=server,
+        client=client,
+        database=database,
+        cpu=server + client + database,
+        p50=taken["p50"],
+        p99=taken["p99"],
+    )
+
+
+def _cpu(stage: Stage, contender: Contender) -> tuple[float, float, float]:
+    client, database = contender.client.cpu(), cpu_of(stage.postgres.pid)
+    if contender.server is None:
+        return client, 0.0, database
+    return contender.server.cpu(), client, database
 
 
 def start(stage: Stage, name: str) -> Contender:
@@ -94,9 +106,9 @@ def serve_floor(stage: Stage, url: str, *, run_by: Sequence[str] = (sys.executab
     return stage.child("floor", [*run_by, "-m", "benchmarks.contenders.floor", url])
 
 
-def grpc_client(stage: Stage, server: Child) -> Child:
+def grpc_client(stage: Stage, server: Child, *options: str) -> Child:
     """Starts a client of a server that speaks the contract."""
-    command = ours("contenders.grpc_client", server.ready["target"])
+    command = ours("clients.cycles", server.ready["target"], *options)
     return stage.child(f"{server.name}-client", command)
 
 
@@ -114,15 +126,16 @@ _APP = "benchmarks.contenders.interlock_app:app"
 INTERLOCK = "Interlock"
 FLOOR = "floor"
 
+
 def _agno(stage: Stage) -> Contender:
-    command = theirs("contenders.agno_client", _agno_url(stage, "agno"))
+    command = theirs("contenders.agno_in_process", _agno_url(stage, "agno"))
     return Contender(AGNO, "agno", stage.child("agno", command, _NO_TELEMETRY))
 
 
 def _agno_served(stage: Stage) -> Contender:
     command = theirs("contenders.agno_server", _agno_url(stage, "agno_served"))
     server = stage.child("agno_served", command, _NO_TELEMETRY, heeds_input=False)
-    client = theirs("contenders.agno_http_client", server.ready["target"])
+    client = theirs("clients.agno_http", server.ready["target"])
     return Contender(AGNO_SERVED, "agno_served", stage.child("agno_client", client), server)
 
 
@@ -132,13 +145,13 @@ def _agno_url(stage: Stage, database: str) -> str:
 
 
 def _langgraph(stage: Stage) -> Contender:
-    command = theirs("contenders.langgraph_client", stage.database("langgraph"))
+    command = theirs("contenders.langgraph_in_process", stage.database("langgraph"))
     return Contender(LANGGRAPH, "langgraph", stage.child("langgraph", command))
 
 
 def _langgraph_at_exit(stage: Stage) -> Contender:
     url = stage.database("langgraph_exit")
-    command = theirs("contenders.langgraph_client", url, "--durability", "exit")
+    command = theirs("contenders.langgraph_in_process", url, "--durability", "exit")
     return Contender(LANGGRAPH_AT_EXIT, "langgraph_exit", stage.child("langgraph_exit", command))
 
 
@@ -148,9 +161,9 @@ _NO_TELEMETRY = {"AGNO_TELEMETRY": "false"}
 INTERLOCK = "Interlock"
 FLOOR = "floor"
 AGNO = "Agno"
-AGNO_SERVED = "Agno, served"
+AGNO_SERVED = "Agno over HTTP"
 LANGGRAPH = "LangGraph"
-LANGGRAPH_AT_EXIT = "LangGraph, at exit"
+LANGGRAPH_AT_EXIT = "LangGraph at exit"
 
 CONTENDERS: Mapping[str, Callable[[Stage], Contender]] = {
     INTERLOCK: _interlock,

@@ -24,7 +24,7 @@ class Sample:
         return Sample(tuple(one / two for one, two in pairs))
 
     def __str__(self) -> str:
-        return f"{short(self.median)} ({short(min(self.values))}–{short(max(self.values))})"
+        return f"{short(self.median)} ({short(min(self.values))} to {short(max(self.values))})"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ and ends the run.
 from __future__ import annotations
 
 WORKFLOW = "Refund"
+GATED_STEP = "GatedStep"
 ORDER = "A-10429"
 AMOUNT = 120
 QUESTION = (
@@ -15,7 +16,6 @@ QUESTION = (
     f"from the first day, and I would like to have the {AMOUNT} euros back that I paid for it. "
     "Please look at the order, refund it if we can, and tell the customer what was done."
 )
-REFUNDED = f"Refunded {AMOUNT} euros for order {ORDER}; the bank needs two working days for it."
 ANSWER = "The refund is on its way, and should arrive within two working days."
 RECEIPT = f"Receipt: {ANSWER}"
 
@@ -23,6 +23,14 @@ RECEIPT = f"Receipt: {ANSWER}"
 def refund_text(order: str, amount: int) -> str:
     """What the tool gives."""
     return f"Refunded {amount} euros for order {order}; the bank needs two working days for it."
+
+
+REFUNDED = refund_text(ORDER, AMOUNT)
+
+
+def answer_to(result: object) -> str:
+    """What the model says when it is given the tool's result; whatever else it is given, no."""
+    return ANSWER if result == REFUNDED else f"That is no refund: {result!r}"
 
 
 def receipt_text(answer: object) -> str:

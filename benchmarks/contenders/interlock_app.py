@@ -1,9 +1,20 @@
-"""The workflows of Interlock that are measured; `interlock serve` serves them."""
+"""The workflows of Interlock whose cycles are measured; `interlock serve` serves them."""
 
 from __future__ import annotations
 
 from benchmarks.contenders import case
-from interlock_server import Agent, Interlock, ScriptedModel, Step, StepInput, Workflow, call, tool
+from interlock_server import (
+    Agent,
+    Interlock,
+    ModelRequest,
+    ScriptedModel,
+    Step,
+    StepInput,
+    ToolResults,
+    Workflow,
+    call,
+    tool,
+)
 
 
 @tool(requires_confirmation=True)
@@ -12,14 +23,28 @@ def refund(order: str, amount: int) -> str:
     return case.refund_text(order, amount)
 
 
+def answer(request: ModelRequest) -> str:
+    results = request.messages[-1]
+    assert isinstance(results, ToolResults)
+    return case.answer_to(results.results[0].text)
+
+
 def receipt(step_input: StepInput) -> str:
     return case.receipt_text(step_input.previous_step_content)
 
 
+def answer_at_once(step_input: StepInput) -> str:
+    return case.ANSWER
+
+
 clerk = Agent(
     name="Clerk",
-    model=ScriptedModel([call("refund", order=case.ORDER, amount=case.AMOUNT), case.ANSWER]),
+    model=ScriptedModel([call("refund", order=case.ORDER, amount=case.AMOUNT), answer]),
     tools=[refund],
 )
-
-app = Interlock([Workflow(name=case.WORKFLOW, steps=[Step(name="serve", agent=clerk), receipt])])
+gated_tool = Workflow(name=case.WORKFLOW, steps=[Step(name="serve", agent=clerk), receipt])
+gated_step = Workflow(
+    name=case.GATED_STEP,
+    steps=[Step(name="serve", executor=answer_at_once, requires_confirmation=True), receipt],
+)
+app = Interlock([gated_tool, gated_step])

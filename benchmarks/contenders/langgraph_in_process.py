@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import uuid
 from typing import Any
 
@@ -47,7 +46,7 @@ class Script(BaseChatModel):  # type: ignore[misc]
 
 def _next_turn(messages: list[BaseMessage]) -> AIMessage:
     if isinstance(messages[-1], ToolMessage):
-        return AIMessage(case.ANSWER)
+        return AIMessage(case.answer_to(messages[-1].content))
     arguments = {"order": case.ORDER, "amount": case.AMOUNT}
     return AIMessage("", tool_calls=[{"id": "call-1", "name": "refund", "args": arguments}])
 
