@@ -84,8 +84,11 @@ check-generated: setup
 	{ echo 'The generated code is not what proto/ says. Run: make generate' >&2; exit 1; }
 
 .PHONY: test
-test: check ## All checks, then all tests
+test: check ## All checks, then all tests, then the service's with three servers
 	@$(BIN)/pytest -n 2
+	@INTERLOCK_TEST_SERVERS=3 $(BIN)/pytest -n 2 \
+		tests/service tests/promises tests/authoring/test_pinned.py \
+		--ignore=tests/service/test_bad_input.py
 
 .PHONY: test-fast
 test-fast: setup ## Only the tests that are not marked slow

@@ -177,7 +177,7 @@ class People:
                 await self._answer(life, run)
 
     async def _look(self, life: Life) -> RunOutput:
-        seconds = self._random.choice((0.0, 0.05, 0.5))
+        seconds = self._random.choice((0.0, 0.1, 0.5, 2.0, 2.0))
 
         async def look() -> RunOutput:
             if not seconds:

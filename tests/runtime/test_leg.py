@@ -97,7 +97,7 @@ async def test_a_question_that_cancels_its_run_while_a_leg_is_being_loaded_cance
             return await reading(database, run_id)
 
         monkeypatch.setattr(journal, "requirements_of_run", late)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await owner.resolve(paused, reject(first))
             ended = await rest(service, paused)
         happened = kinds(await service.events(ended))
@@ -136,7 +136,7 @@ async def test_a_run_that_fails_inside_while_progress_is_being_stored_ends_at_on
     second = Condition(name="second", evaluator=held, steps=[first])
     eager = Timing(lease=1e6, commit_delay=0)
     async with served(app_of(first, second), database_url, eager, servers=1) as service:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ended = await service.run("Work")
     assert (ended.state, ended.error.reason) == (v1.RUN_STATE_FAILED, "INTERNAL")
     assert [one.step.name for one in ended.step_results] == ["first"]

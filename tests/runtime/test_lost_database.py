@@ -374,7 +374,7 @@ async def test_what_comes_back_to_a_run_that_was_taken_over_writes_nothing(
         rested = await rest(other, run)
         before = await stored(other.runtime.database)
         line.mend()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
         assert await stored(other.runtime.database) == before
         if loss == "before":

@@ -26,11 +26,15 @@ _LOST = (
     OperationalError,
     InterfaceError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # The driver has lost track of a connection that broke.
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
 )
 """What a database raises that cannot be reached, or goes away."""
+
+_AdaptedError = dialect.AsyncAdapt_asyncpg_dbapi.Error
+"""What the driver's errors become where a connection is made; the driver's own is its cause."""
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]
@@ -83,8 +87,14 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        async with _reachable(), self._engine.begin() as connection:
-            yield connection
+        async with _reachable(), self._engine.connect() as connection:
+            try:
+                async with connection.begin():
+                    yield connection
+            except BaseException as error:
+                if _is_lost(error) or isinstance(error, asyncio.CancelledError):
+                    await connection.invalidate()
+                raise
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -92,7 +102,7 @@ class Database:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
-        """The driver's own connection, from the pool; one that is broken does not go back."""
+        """The driver's own connection, from the pool; one that may be broken does not go back."""
         pooled = await self._engine.raw_connection()
         try:
             yield pooled.driver_connection
@@ -114,9 +124,17 @@ def _compiled(statement: TextClause) -> tuple[str, Sequence[str]]:
 async def _reachable() -> AsyncIterator[None]:
     try:
         yield
-    except _LOST as error:
-        raise StoreUnavailable from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
+    except (*_LOST, DBAPIError, _AdaptedError) as error:
+        if _is_lost(error):
             raise StoreUnavailable from error
         raise
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an error, or what it was made of, says that the database is away."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _LOST) or getattr(cause, "connection_invalidated", False):
+            return True
+        cause = cause.__cause__
+    return False
