@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.measurements import cycles, gates, profiles
+from benchmarks.measurements import cycles, gates, profiles, replicas, streams, watchers
 from benchmarks.outcome import Outcome
 from benchmarks.stage import Options, Stage, say, stage
 
 MEASUREMENTS: Mapping[str, Callable[[Stage], Outcome]] = {
     "cycles": cycles.measure,
     "gates": gates.measure,
+    "replicas": replicas.measure,
+    "streams": streams.measure,
+    "watchers": watchers.measure,
     "profiles": profiles.measure,
 }
 _RESULTS = Path(__file__).parent / "results"

@@ -51,8 +51,9 @@ def take_turn(stage: Stage, contender: Contender, lanes: int, seconds: float) ->
     before = _cpu(stage, contender)
     done = contender.client.ask("drive", lanes=lanes, seconds=seconds)
     count, taken = done["count"], done["milliseconds"]
+    after = _cpu(stage, contender)
     server, client, database = (
-        1_000 * (now - then) / count for now, then in zip(_cpu(stage, contender), before, strict=True)
+        1_000 * (now - then) / count for now, then in zip(after, before, strict=True)
     )
     return Turn(
         rate=count / done["seconds"],
@@ -89,14 +90,17 @@ def serve_interlock(
     url: str,
     *options: str,
     name: str = "interlock",
+    app: str = "interlock_app",
     run_by: Sequence[str] = (sys.executable,),
 ) -> Child:
     """Starts an Interlock server on a database that has its tables.
 
     Args:
+        app: the module, among the contenders, that has the workflows.
         run_by: the command that runs a module.
     """
-    command = [*run_by, "-m", "interlock_server.cli", "serve", _APP, "--log-format", "json"]
+    place = f"benchmarks.contenders.{app}:app"
+    command = [*run_by, "-m", "interlock_server.cli", "serve", place, "--log-format", "json"]
     env = {"INTERLOCK_DATABASE_URL": url, "INTERLOCK_ADDRESS": "127.0.0.1:0"}
     return stage.child(name, [*command, *options], env, heeds_input=False)
 
@@ -122,7 +126,6 @@ def _floor(stage: Stage) -> Contender:
     return Contender(FLOOR, "floor", grpc_client(stage, server), server)
 
 
-_APP = "benchmarks.contenders.interlock_app:app"
 INTERLOCK = "Interlock"
 FLOOR = "floor"
 
@@ -155,7 +158,6 @@ def _langgraph_at_exit(stage: Stage) -> Contender:
     return Contender(LANGGRAPH_AT_EXIT, "langgraph_exit", stage.child("langgraph_exit", command))
 
 
-_APP = "benchmarks.contenders.interlock_app:app"
 _NO_TELEMETRY = {"AGNO_TELEMETRY": "false"}
 
 INTERLOCK = "Interlock"

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Cycle = Callable[[], Awaitable[None]]
+Orders = dict[str, Callable[..., Awaitable[dict[str, Any]]]]
 
 
 async def drive(cycle: Cycle, lanes: int, seconds: float) -> dict[str, Any]:
@@ -37,7 +38,7 @@ async def drive(cycle: Cycle, lanes: int, seconds: float) -> dict[str, Any]:
     return {"count": len(taken), "seconds": elapsed, "milliseconds": _spread(taken)}
 
 
-async def obey(orders: dict[str, Callable[..., Awaitable[dict[str, Any]]]], **ready: Any) -> None:
+async def obey(orders: Orders, **ready: Any) -> None:
     """Says that it is ready, then does what lines of JSON on standard input say, until they end.
 
     A line names one of the orders, as `do`, and holds its arguments.
@@ -48,7 +49,7 @@ async def obey(orders: dict[str, Callable[..., Awaitable[dict[str, Any]]]], **re
         _say(await orders[order.pop("do")](**order))
 
 
-def driver(cycle: Cycle) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
+def driver(cycle: Cycle) -> Orders:
     """The orders of a process that does nothing but cycles."""
 
     async def drive_lanes(lanes: int, seconds: float) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Sample:
         return Sample(tuple(one / two for one, two in pairs))
 
     def __str__(self) -> str:
+        if len(self.values) == 1:
+            return short(self.median)
         return f"{short(self.median)} ({short(min(self.values))} to {short(max(self.values))})"
 
 

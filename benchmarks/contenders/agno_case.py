@@ -57,12 +57,12 @@ def _next_turn(messages: list[Message]) -> ModelResponse:
 
 
 @tool(requires_confirmation=True)  # type: ignore[untyped-decorator]
-def refund(order: str, amount: int) -> str:
+async def refund(order: str, amount: int) -> str:
     """Pays back what was paid for an order."""
     return case.refund_text(order, amount)
 
 
-def receipt(step_input: StepInput) -> StepOutput:
+async def receipt(step_input: StepInput) -> StepOutput:
     return StepOutput(content=case.receipt_text(step_input.previous_step_content))
 
 

@@ -2,7 +2,8 @@
 
 The model is asked twice. First it calls the tool, which waits for a yes; then,
 with the tool's result, it says that it is done. A function makes the receipt,
-and ends the run.
+and ends the run. Tool and function are coroutines everywhere, so that nobody
+has to keep a thread for them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from interlock_server import (
 
 
 @tool(requires_confirmation=True)
-def refund(order: str, amount: int) -> str:
+async def refund(order: str, amount: int) -> str:
     """Pays back what was paid for an order."""
     return case.refund_text(order, amount)
 
@@ -29,11 +29,11 @@ def answer(request: ModelRequest) -> str:
     return case.answer_to(results.results[0].text)
 
 
-def receipt(step_input: StepInput) -> str:
+async def receipt(step_input: StepInput) -> str:
     return case.receipt_text(step_input.previous_step_content)
 
 
-def answer_at_once(step_input: StepInput) -> str:
+async def answer_at_once(step_input: StepInput) -> str:
     return case.ANSWER
 
 
