@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -29,13 +29,18 @@ def run_request(workflow: str) -> v1.RunRequest:
 def confirm_request(run: v1.Run) -> v1.ContinueRunRequest:
     """Confirms all that a run waits for."""
     assert run.state == v1.RUN_STATE_PAUSED, run
+    return confirm_all_request(run.run_id, waiting(run))
+
+
+def confirm_all_request(
+    run_id: str, requirements: Iterable[v1.Requirement]
+) -> v1.ContinueRunRequest:
+    """Confirms these requirements of a run."""
     answers = [
         v1.RequirementResolution(requirement_id=one.requirement_id, confirm=v1.Confirmation())
-        for one in waiting(run)
+        for one in requirements
     ]
-    return v1.ContinueRunRequest(
-        run_id=run.run_id, resolutions=answers, request_id=uuid.uuid4().hex
-    )
+    return v1.ContinueRunRequest(run_id=run_id, resolutions=answers, request_id=uuid.uuid4().hex)
 
 
 def waiting(run: v1.Run) -> Iterator[v1.Requirement]:

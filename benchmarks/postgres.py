@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 
 from interlock_server.store.database import Database
 from interlock_server.store.schema import schema_upgrade
 
-T = TypeVar("T")
-
-_DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_level", "shared_buffers")
+_SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers")
 _LOGGED = re.compile(r" LOG:  duration: (?P<ms>[\d.]+) ms  (?P<what>[a-z]+) ?[^:]*: (?P<sql>.*)")
-_COMMITTED = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,26 @@ class Postgres:
         """Runs statements, each in a transaction of its own."""
         asyncio.run(_execute(self.url(database), statements))
 
+    def execute_at_once(self, *statements: str, database: str) -> None:
+        """Runs statements side by side, each on a connection of its own."""
+        url = self.url(database)
+
+        async def execute_each() -> None:
+            await asyncio.gather(*(_execute(url, (statement,)) for statement in statements))
+
+        asyncio.run(execute_each())
+
     def value(self, query: str, database: str = "postgres") -> Any:
         """The first column of the first row of a query."""
         return asyncio.run(_value(self.url(database), query))
 
-    def commits(self, database: str) -> int:
-        """Transactions that were committed in a database; what is counted may lag by a second."""
-        commits: int = self.value(_COMMITTED, database)
-        return commits
+    def timed(self, statement: str, times: int) -> list[float]:
+        """The seconds that a statement took, each time."""
+        return asyncio.run(_timed(self.url(), statement, times))
 
     def settings(self) -> dict[str, str]:
-        """Its version, and the settings that say how durable a commit is."""
-        names = ("server_version", *_DURABILITY)
-        return {name: str(self.value(f"SHOW {name}")) for name in names}
+        """Its version, and the settings that say how durable a commit is; all as they come."""
+        return {name: str(self.value(f"SHOW {name}")) for name in _SETTINGS}
 
     # Reading along.
 
@@ -137,6 +142,19 @@ async def _execute(url: str, statements: tuple[str, ...]) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def _timed(url: str, statement: str, times: int) -> list[float]:
+    connection = await asyncpg.connect(url)
+    taken = []
+    try:
+        for _ in range(times):
+            begun = time.perf_counter()
+            await connection.execute(statement)
+            taken.append(time.perf_counter() - begun)
+    finally:
+        await connection.close()
+    return taken
 
 
 async def _value(url: str, query: str) -> Any:

@@ -18,6 +18,11 @@ def memory_of(pid: int) -> int:
     return int(sum(_each(pid, lambda process: process.memory_full_info().uss)))
 
 
+def resident_of(pid: int) -> int:
+    """Bytes of memory that a process has, those included that others have, too."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
 def _each(pid: int, measure: Callable[[psutil.Process], float]) -> Iterator[float]:
     for process in _family(pid):
         with suppress(psutil.NoSuchProcess):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 WORKFLOW = "Refund"
 GATED_STEP = "GatedStep"
+PREPARED = "PreparedRefund"
 ORDER = "A-10429"
 AMOUNT = 120
 QUESTION = (

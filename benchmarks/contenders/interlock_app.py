@@ -33,6 +33,10 @@ async def receipt(step_input: StepInput) -> str:
     return case.receipt_text(step_input.previous_step_content)
 
 
+async def look(step_input: StepInput) -> str:
+    return f"Looked at {len(step_input.input)} characters, and found nothing that is new."
+
+
 async def answer_at_once(step_input: StepInput) -> str:
     return case.ANSWER
 
@@ -47,4 +51,11 @@ gated_step = Workflow(
     name=case.GATED_STEP,
     steps=[Step(name="serve", executor=answer_at_once, requires_confirmation=True), receipt],
 )
-app = Interlock([gated_tool, gated_step])
+prepared = Workflow(
+    name=case.PREPARED,
+    steps=[
+        *(Step(name=name, executor=look) for name in ("mail", "order", "payment")),
+        Step(name="serve", agent=clerk),
+    ],
+)
+app = Interlock([gated_tool, gated_step, prepared])
