@@ -119,8 +119,9 @@ benchmarks/.venv/.ready: benchmarks/requirements.txt
 		-r benchmarks/requirements.txt
 	@touch $@
 
+# Moves every version in benchmarks/requirements.txt to the newest that requirements.in allows.
 .PHONY: bench-pins
-bench-pins: setup ## Move every version in benchmarks/requirements.txt to the newest
+bench-pins: setup
 	@{ sed -n '/^#/p' benchmarks/requirements.txt && $(UV) pip compile --quiet --universal --upgrade \
 		--python-version 3.11 --no-header --no-annotate benchmarks/requirements.in; } \
 		>.venv/requirements.txt
