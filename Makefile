@@ -130,6 +130,28 @@ conformance-matrix: setup ## Play every scenario with every client, and keep wha
 demo: setup ## Start a server of its own and walk through it
 	@$(BIN)/interlock demo
 
+# ONLY=cycles,streams measures just these; QUICK=1 looks instead of measuring.
+.PHONY: bench
+bench: setup benchmarks/.venv/.ready ## Measure Interlock beside its peers, and beside the floor
+	@GRPC_VERBOSITY=ERROR $(BIN)/python -m benchmarks \
+		$(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+# What is measured beside Interlock has an environment of its own.
+benchmarks/.venv/.ready: benchmarks/requirements.txt
+	@echo 'bench: installing what benchmarks/requirements.txt pins'
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python benchmarks/.venv
+	@$(UV) pip install --quiet --compile-bytecode --python benchmarks/.venv/bin/python \
+		-r benchmarks/requirements.txt
+	@touch $@
+
+# Moves every version in benchmarks/requirements.txt to the newest that requirements.in allows.
+.PHONY: bench-pins
+bench-pins: setup
+	@{ sed -n '/^#/p' benchmarks/requirements.txt && $(UV) pip compile --quiet --universal --upgrade \
+		--python-version 3.11 --no-header --no-annotate benchmarks/requirements.in; } \
+		>.venv/requirements.txt
+	@cp .venv/requirements.txt benchmarks/requirements.txt
+
 .PHONY: format
 format: setup ## Rewrite the sources in their one format
 	@$(BIN)/ruff format --quiet .
@@ -148,5 +170,5 @@ pins: setup ## Move every version in constraints.txt to the newest
 .PHONY: clean
 clean: ## Remove .venv, caches and build output
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@rm -rf build dist clients/python/dist server/dist
+	@rm -rf build dist clients/python/dist server/dist benchmarks/.venv
 	@find . -name node_modules -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

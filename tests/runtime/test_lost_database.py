@@ -33,7 +33,7 @@ from interlock import v1
 from interlock_server import Interlock, Loop, Step, call
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.runtime import Timing
-from interlock_server.store import runs
+from interlock_server.store import decisions, runs
 from interlock_server.store.database import Connection, Database
 
 Loss = Literal["before", "after", ""]
@@ -160,7 +160,7 @@ async def test_a_decision_whose_maker_was_never_told_stands_and_is_acted_on_once
     async with clock.serving(app, database_url, Timing(lease=10), servers=1) as service:
         paused = await service.run("Work")
         line = lossy(service)
-        line.loses = lambda statement: "" if statement is not None else "after"
+        line.loses = lambda statement: "after" if statement is decisions._RESOLVE else ""
         answer = confirm(only(paused))
         if decides == "clock":
             clock.pass_by(60)

@@ -36,7 +36,7 @@ def test_every_code_has_its_family(server: ScriptedServer, connect: Connect, cod
     assert error.message == "no luck"
     assert str(error) == f"{code.name}: no luck"
     assert isinstance(error.__cause__, grpc.RpcError)
-    general = {Code.CANCELLED, Code.UNKNOWN, Code.DATA_LOSS}
+    general = {Code.UNKNOWN, Code.DATA_LOSS}
     assert (type(error) is InterlockError) == (code in general)
 
 

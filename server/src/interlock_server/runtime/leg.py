@@ -329,7 +329,7 @@ class Leg:
         sequence, cancel_requested = committed
         if cancel_requested:
             self.cancel()
-        self._moved(change.state)
+        self._moved(change.state, sequence)
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
@@ -378,8 +378,8 @@ class Leg:
             self.renewed(now + owner.lease)
         return epoch == self.lease.epoch
 
-    def _moved(self, state: v1.RunState.ValueType | None = None) -> None:
-        self._setting.hub.moved(self.lease.run_id, state)
+    def _moved(self, state: v1.RunState.ValueType | None = None, sequence: int = 0) -> None:
+        self._setting.hub.moved(self.lease.run_id, state, sequence)
         self._setting.announcer.announce(self.lease.run_id)
 
     def _event(self, **happened: object) -> NewEvent:

@@ -50,7 +50,7 @@ _OPTIONS = (
 )
 
 
-_CUT_SHARE = 0.9
+_CUT_SHARE = 0.8
 """After this much of its grace a server ends the calls that nothing else has ended."""
 
 
