@@ -97,8 +97,9 @@ class Driver:
             raise self._failed(f"no reply within {REPLY_SECONDS:.0f} seconds") from None
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the whole group."""
-        with suppress(ProcessLookupError):
+        """Sends a signal to the whole group, if it is still there."""
+        # Once it has been waited for, another process may have its number.
+        if self._process.returncode is None:
             os.killpg(self._process.pid, number)
 
     async def kill(self) -> None:

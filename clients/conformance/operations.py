@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import grpc
 from clients.conformance.app import GATES
 from clients.conformance.drivers import Driver
 from clients.conformance.front import Refusal
@@ -46,6 +47,8 @@ class Operations:
                 return await operation(self, **parameters)
         except TimeoutError:
             raise Failed(f"waited {WAIT_SECONDS:.0f} seconds in vain") from None
+        except grpc.RpcError as error:
+            raise Failed(f"the runner itself could not call the server: {error}") from error
 
     # The server.
 

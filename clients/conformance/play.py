@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 from clients.conformance.checks import problems
 from clients.conformance.drivers import Driver, DriverFailed
 from clients.conformance.operations import Operations
@@ -43,8 +44,8 @@ async def play(scenario: Scenario, stage: Stage) -> Played:
         await stage.dismiss()
     try:
         await stage.clear(playing.unique)
-    except TimeoutError:
-        problem = problem or "it left something behind that does not end"
+    except (TimeoutError, grpc.RpcError) as failure:
+        problem = problem or f"what it left behind does not end: {failure!r}"
         await stage.replace()
     return Played(playing.transcript, problem, clock() - begin)
 

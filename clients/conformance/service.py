@@ -45,6 +45,9 @@ the machine is busy; `Service.advance` is how a lease ends."""
 
 _TEMPLATE = "conformance_template"
 _GRACE_SECONDS = 0.2
+_POOL_SIZE = 4
+"""Many servers share one PostgreSQL, which takes a hundred connections."""
+
 _WATCH_SECONDS = 0.01
 
 
@@ -314,7 +317,7 @@ class _Running:
 
     @classmethod
     async def start(cls, database_url: str, now: object) -> _Running:
-        database = Database(database_url)
+        database = Database(database_url, _POOL_SIZE)
         world = World(now=now)  # type: ignore[arg-type]
         runtime = app.runtime(database, world, Timing(lease=LEASE_SECONDS))
         server = Server(runtime)

@@ -74,7 +74,8 @@ class Stage:
         try:
             output, log = await process.communicate()
         except asyncio.CancelledError:
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
             raise
         if process.returncode:
             said = (output + log).decode(errors="replace")

@@ -51,19 +51,22 @@ class Troupe:
         self._runner.close()
 
     async def _play(self, scenario: Scenario, players: tuple[Language, ...]) -> dict[str, Played]:
-        stages = [await self._stage(one) for one in players]
-        played = await asyncio.gather(*(play(scenario, stage) for stage in stages))
+        async with AsyncExitStack() as guests:
+            stages = [await self._stage(one, guests) for one in players]
+            played = await asyncio.gather(*(play(scenario, stage) for stage in stages))
         return {one.name: how for one, how in zip(players, played, strict=True)}
 
-    async def _stage(self, language: Language) -> Stage:
+    async def _stage(self, language: Language, guests: AsyncExitStack) -> Stage:
+        """The stage of a language; one that is a guest has it for one scenario."""
         if self._databases is None:
             self._databases = await self._open.enter_async_context(Databases.opened())
             self._certificates = await asyncio.to_thread(Certificates, self._folder)
+        opened = Stage.opened(language, self._databases, self._certificates)
+        if language not in self.present:
+            return await guests.enter_async_context(opened)
         if language.name not in self._stages:
             await asyncio.to_thread(language.build_driver)
-            self._stages[language.name] = await self._open.enter_async_context(
-                Stage.opened(language, self._databases, self._certificates)
-            )
+            self._stages[language.name] = await self._open.enter_async_context(opened)
         return self._stages[language.name]
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
