@@ -100,7 +100,8 @@ class Driver:
         """Sends a signal to the whole group, if it is still there."""
         # Once it has been waited for, another process may have its number.
         if self._process.returncode is None:
-            os.killpg(self._process.pid, number)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
     async def kill(self) -> None:
         """Ends it as a crash would."""
