@@ -15,7 +15,6 @@ from interlock.v1 import (
     session_service_pb2,
     workflow_service_pb2,
 )
-from interlock.v1.event_pb2 import RunEvent
 
 METHODS = {
     f"/{service.full_name}/{method.name}": method
@@ -57,8 +56,8 @@ _UNKNOWN_FIELDS = b"".join(
         _varint(3004 << 3 | 5) + bytes(range(4)),
     )
 )
-_UNKNOWN_KIND = 3201
-"""The number of a field of `RunEvent.event` that nobody knows."""
+_UNKNOWN_CASE = 3201
+"""The number of a choice that nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,15 @@ class Newer:
 
     Args:
         events: names of events that are of kinds which a client of today cannot know.
+        cases: choices of which it has made one that a client of today cannot know, such as
+            `Requirement.subject`.
         enums: values of enums which a client of today cannot know, by the field that has
             them, such as `{"Requirement.kind": 99}`.
         reasons: names of `ErrorReason` by those that they stand in for.
     """
 
     events: Sequence[str] = ()
+    cases: Sequence[str] = ()
     enums: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -108,16 +110,22 @@ class Newer:
             number = self.enums.get(f"{message.DESCRIPTOR.name}.{described.name}")
             if number is not None:
                 _set_enum(message, described.name, number)
-        if isinstance(message, RunEvent):
-            self._disguise(message)
+        for choice in message.DESCRIPTOR.oneofs:
+            chosen = message.WhichOneof(choice.name)
+            if chosen and self._is_unknown(f"{message.DESCRIPTOR.name}.{choice.name}", chosen):
+                _disguise(message, chosen)
         message.MergeFromString(_UNKNOWN_FIELDS)
 
-    def _disguise(self, event: RunEvent) -> None:
-        kind = event.WhichOneof("event")
-        if kind is not None and kind in self.events:
-            payload = getattr(event, kind).SerializeToString()
-            event.ClearField(kind)
-            event.MergeFromString(_text(_UNKNOWN_KIND, payload))
+    def _is_unknown(self, choice: str, chosen: str) -> bool:
+        return choice in self.cases or (choice == "RunEvent.event" and chosen in self.events)
+
+
+def _disguise(message: Message, chosen: str) -> None:
+    """Puts what is chosen under a number that nobody knows."""
+    value = getattr(message, chosen)
+    payload = value.SerializeToString() if isinstance(value, Message) else str(value).encode()
+    message.ClearField(chosen)
+    message.MergeFromString(_text(_UNKNOWN_CASE, payload))
 
 
 def _messages_in(message: Message) -> Iterator[Message]:

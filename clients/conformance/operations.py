@@ -74,6 +74,9 @@ class Operations:
     async def hold(self, *, answers_only: bool = False) -> None:
         self._service.hold(answers_only=answers_only)
 
+    async def delay(self, seconds: float) -> None:
+        self._service.delay(seconds)
+
     async def release(self) -> None:
         self._service.release()
 

@@ -85,6 +85,8 @@ class _Playing:
             **stage.service.targets,
             "ca_file": stage.root_file,
             "unique": self.unique,
+            "long": "🚀" * 5_000,
+            "huge": f'"{"x" * 1_000_000}"',
         }
         self._replies: dict[str, tuple[Driver, asyncio.Future[dict[str, Any]]]] = {}
         self._open: dict[Driver, _Open] = {}
@@ -134,8 +136,8 @@ class _Playing:
     def _check(self, step: Step, reply: dict[str, Any]) -> None:
         if step.name and "result" in reply:
             self._captured[step.name] = reply["result"]
-        if step.verb != "runner" and not step.is_loose:
-            self.transcript.note(str(step), reply)
+        is_ours = step.verb == "runner"
+        self.transcript.note(str(step), reply, is_loose=is_ours or step.is_loose)
         if found := problems(resolved(step.checks, self._captured), reply):
             said = "\n".join(f"  {line}" for line in found)
             raise Failed(f"\n{said}\n  the answer was {short(reply, 4_000)}")

@@ -44,6 +44,8 @@ def main() -> None:
         for one in scenarios().values()
         if not options.scenario or any(part in one.name for part in options.scenario)
     ]
+    if not stories:
+        sys.exit(f"no scenario has this in its name: {', '.join(options.scenario)}")
     report = Report(known_failures(), missing)
     broken = asyncio.run(_play(present, stories, report, options.verbose))
     if options.matrix:

@@ -62,6 +62,7 @@ class Proxy:
 
     def release(self) -> None:
         """Passes on again, what came meanwhile first."""
+        self.delay_seconds = 0.0
         self._asks.set()
         self._answers.set()
 
@@ -99,5 +100,6 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 await may_pass.wait()
+                await asyncio.sleep(self.delay_seconds)
                 writer.write(data)
                 await writer.drain()

@@ -227,8 +227,13 @@ class Service:
         for proxy in self._proxies:
             proxy.hold(answers_only=answers_only)
 
+    def delay(self, seconds: float) -> None:
+        """Lets everything pass that much later."""
+        for proxy in self._proxies:
+            proxy.delay_seconds = seconds
+
     def release(self) -> None:
-        """Lets everything pass again."""
+        """Lets everything pass again, and at once."""
         for proxy in self._proxies:
             proxy.release()
 

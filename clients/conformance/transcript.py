@@ -27,15 +27,19 @@ class Transcript:
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
         self._lines: list[str] = []
+        self._all: list[str] = []
 
-    def note(self, what: str, reply: Any) -> None:
-        """Writes a reply down, under the operation that it answers."""
-        self._lines.append(f"{what}:")
-        text = json.dumps(self._plain(reply), ensure_ascii=False, indent=1, sort_keys=True)
-        self._lines += text.splitlines()
+    def note(self, what: str, reply: Any, *, is_loose: bool = False) -> None:
+        """Writes a reply down, under what it answers; a loose one is only shown, not compared."""
+        self._all.append(f"{what}: {json.dumps(reply, ensure_ascii=False, indent=1)}")
+        if not is_loose:
+            self._lines.append(f"{what}:")
+            text = json.dumps(self._plain(reply), ensure_ascii=False, indent=1, sort_keys=True)
+            self._lines += text.splitlines()
 
     def __str__(self) -> str:
-        return "\n".join(self._lines)
+        """All replies, as they came."""
+        return "\n".join(self._all)
 
     def differences(self, other: Transcript, names: tuple[str, str]) -> list[str]:
         """How another transcript differs from this one, as lines of a diff; none when it is equal.

@@ -9,9 +9,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from clients.python.conformance import driver as sound
+
+from interlock import Decision, InterlockError
 
 Request = Mapping[str, Any]
 
@@ -129,6 +132,44 @@ class Different(sound.Driver):
         if "session_id" in reply.get("result", {}):
             reply["result"]["workflow_id"] = "?"
         return reply
+
+
+class Greedy(sound.Driver):
+    """Workers claim nothing: each executes what it sees waiting, whoever else does."""
+
+    def __init__(self, face: Any) -> None:
+        super().__init__(face)
+        self._grabbed: list[dict[str, Any]] = []
+
+    async def op_worker_start(self, request: Request) -> dict[str, Any]:
+        self._grabbed = []
+        self._tools = list(request["tools"])
+        return {}
+
+    async def op_worker_seen(self, request: Request) -> dict[str, Any]:
+        while len(self._grabbed) < request["count"]:
+            for one in await self._all("list_requirements", tool_names=self._tools):
+                self._grabbed.append(
+                    {
+                        "requirement_id": one.id,
+                        "tool_name": one.tool_execution.tool_name,
+                        "args": "{}",
+                        "epoch": 1,
+                        "outcome": "running",
+                    }
+                )
+        return {"calls": self._grabbed}
+
+    async def op_worker_finish(self, request: Request) -> dict[str, Any]:
+        for one in self._grabbed:
+            result = Decision.external_result(request["value"])
+            with suppress(InterlockError):
+                await self._face.call("resolve", one["requirement_id"], result)
+            one["outcome"] = "reported"
+        return {}
+
+    async def op_worker_stop(self, request: Request) -> dict[str, Any]:
+        return {"calls": self._grabbed}
 
 
 class Mute(sound.Driver):

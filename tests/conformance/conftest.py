@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,11 +12,22 @@ from typing import Any, TypeVar
 import pytest
 from clients.conformance.languages import Language, languages
 from clients.conformance.play import Played, play
+from clients.conformance.program import REQUIRE_ALL
 from clients.conformance.scenario import Scenario
 from clients.conformance.service import Certificates, Databases
 from clients.conformance.stage import Stage
 
 Result = TypeVar("Result")
+
+
+def needed(name: str) -> Language:
+    """A language whose toolchain is here; the test is left out where it is not, or fails."""
+    language = languages()[name]
+    missing = language.missing()
+    if missing and os.environ.get(REQUIRE_ALL, "") in ("", "0"):
+        pytest.skip(f"{name} is left out: {missing}")
+    assert not missing
+    return language
 
 
 class Troupe:

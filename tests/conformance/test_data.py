@@ -48,7 +48,16 @@ def test_a_scenario_is_written_well(scenario: Scenario) -> None:
         re.findall(r"\$\{?(\w+)", str([(one.parameters, one.checks) for one in scenario.steps]))
     )
     assert captured - used - asked == set(), "nobody refers to these"
-    assert used <= captured | {"null", "unique", "server", "front", "tls", "ca_file"}
+    assert used <= captured | {
+        "null",
+        "unique",
+        "server",
+        "front",
+        "tls",
+        "ca_file",
+        "long",
+        "huge",
+    }
 
 
 @pytest.mark.parametrize(

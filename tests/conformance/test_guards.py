@@ -27,10 +27,14 @@ FOUND_BY = [
     ("impatient", "waiting/wait_through_cut", "UNAVAILABLE"),
     ("anonymous", "connections/token", "seen"),
     ("repeating", "waiting/wait_through_cut", ".runs"),
+    ("greedy", "workers/two_workers", "48 executions of 24 calls"),
     ("vague", "errors/not_found", "metadata.run_id is missing"),
     ("mute", "confirmation/confirmed", "out of cheese"),
     ("babbling", "confirmation/confirmed", "does not keep to the protocol"),
 ]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)

@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from clients.conformance.languages import languages
-from clients.conformance.program import REQUIRE_ALL
 from clients.conformance.report import Report, known_failures
 from clients.conformance.scenario import scenarios
-from tests.conformance.conftest import Troupe
+from tests.conformance.conftest import Troupe, needed
 
 # The first to come builds the drivers.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -20,10 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.mark.parametrize("language", languages())
 def test_the_toolchain_is_here(language: str) -> None:
-    missing = languages()[language].missing()
-    if missing and os.environ.get(REQUIRE_ALL, "") in ("", "0"):
-        pytest.skip(f"{language} is left out: {missing}")
-    assert not missing
+    needed(language)
 
 
 @pytest.mark.parametrize("scenario", scenarios())
