@@ -84,12 +84,15 @@ check-generated: setup
 	{ echo 'The generated code is not what proto/ says. Run: make generate' >&2; exit 1; }
 
 .PHONY: test
-test: check ## All checks, then all tests, then the service's with three servers, and the clients'
+test: check ## All checks, then all tests, and those of the clients
 	@$(BIN)/pytest -n 2
+	@$(MAKE) -s test-clients
+
+.PHONY: test-replicas
+test-replicas: setup ## The tests of the service, with three servers instead of one
 	@INTERLOCK_TEST_SERVERS=3 $(BIN)/pytest -n 2 \
 		tests/service tests/promises tests/authoring/test_pinned.py \
 		--ignore=tests/service/test_bad_input.py
-	@$(MAKE) -s test-clients
 
 .PHONY: test-fast
 test-fast: setup ## Only the tests that are not marked slow
@@ -107,19 +110,16 @@ soak: setup ## Kill servers, cut connections, and look whether everything held
 .PHONY: test-clients test-typescript test-go test-java test-rust
 test-clients: setup ## Every client whose toolchain is here: checks, tests, package
 	@$(BIN)/python -m clients.conformance --serve '$(MAKE) -s -C clients/python package-test'
-	@for one in $$($(BIN)/python -m clients.conformance --present); do \
-		case $$one in python*) continue ;; esac; \
-		$(MAKE) -s -C clients/$$one check test || exit 1; \
-		$(BIN)/python -m clients.conformance --serve \
-			"$(MAKE) -s -C clients/$$one package-test" || exit 1; \
-	done
+	@$(BIN)/python -m clients.conformance --present | tr ' ' '\n' | grep -v '^python' | \
+		xargs -r -P 2 -I '{}' $(MAKE) -s client-'{}'
+client-%: setup
+	@$(MAKE) -s -C clients/$* check test
+	@$(BIN)/python -m clients.conformance --serve '$(MAKE) -s -C clients/$* package-test'
 test-typescript: ## The TypeScript client: checks, tests, package, conformance
 test-go: ## The same for Go
 test-java: ## The same for Java
 test-rust: ## The same for Rust
-test-typescript test-go test-java test-rust: test-%: setup
-	@$(MAKE) -s -C clients/$* check test
-	@$(BIN)/python -m clients.conformance --serve '$(MAKE) -s -C clients/$* package-test'
+test-typescript test-go test-java test-rust: test-%: client-%
 	@$(BIN)/python -m clients.conformance --language $* --require-all
 
 .PHONY: conformance-matrix

@@ -26,6 +26,7 @@ pub type HandlerError = Box<dyn StdError + Send + Sync>;
 
 /// Longest wait for a call in one claim, so that no proxy takes it for dead.
 const CLAIM_WAIT: Duration = Duration::from_secs(20);
+const ERROR_CHARACTERS_MAX: usize = 4_000;
 
 /// How long a worker that stops looks for a claim that nobody waited for any more.
 const LAST_LOOK: Duration = Duration::from_secs(5);
@@ -321,7 +322,9 @@ impl Worker {
     async fn report(&self, call: &ToolCall, result: Result<String, HandlerError>) -> CallOutcome {
         let (outcome, ended) = match result {
             Ok(result_json) => (External::ResultJson(result_json), CallOutcome::Reported),
-            Err(error) => (External::ErrorMessage(error.to_string()), CallOutcome::Failed),
+            Err(error) => {
+                (External::ErrorMessage(shortened(&error.to_string())), CallOutcome::Failed)
+            }
         };
         match self.send(call, outcome).await {
             Ok(()) => ended,
@@ -392,6 +395,11 @@ fn panic_text(failed: JoinError) -> String {
 
 async fn all_ended(running: &mut JoinSet<()>) {
     while running.join_next().await.is_some() {}
+}
+
+/// As much of an error as the server takes.
+fn shortened(text: &str) -> String {
+    text.chars().take(ERROR_CHARACTERS_MAX).collect()
 }
 
 /// Whether an error says that the call is no longer this worker's.

@@ -391,7 +391,10 @@ async function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   }
 }
 
+/** The server refuses what is longer. */
+const ERROR_CHARACTERS_MAX = 4_000;
+
 function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message || error.name : String(error);
-  return message || "the tool failed";
+  return [...(message || "the tool failed")].slice(0, ERROR_CHARACTERS_MAX).join("");
 }

@@ -38,6 +38,7 @@ import java.util.function.BiConsumer;
 public final class Worker implements AutoCloseable {
   private static final Duration CLAIM_WAIT = Duration.ofSeconds(20);
   private static final Duration AFTER_OUTAGE = Duration.ofSeconds(1);
+  private static final int ERROR_CHARACTERS_MAX = 4_000;
   // Failures of the server that do not say that it will not have this worker.
   private static final Set<Status.Code> PASSING =
       EnumSet.of(
@@ -329,7 +330,10 @@ public final class Worker implements AutoCloseable {
   }
 
   private static ExternalResult error(String message) {
-    return ExternalResult.newBuilder().setErrorMessage(message).build();
+    // The server refuses what is longer.
+    boolean isLong = message.codePointCount(0, message.length()) > ERROR_CHARACTERS_MAX;
+    int end = isLong ? message.offsetByCodePoints(0, ERROR_CHARACTERS_MAX) : message.length();
+    return ExternalResult.newBuilder().setErrorMessage(message.substring(0, end)).build();
   }
 
   private static Thread daemon(Runnable task, String name) {
