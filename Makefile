@@ -24,7 +24,7 @@ generate = offline=--offline; \
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: .venv/.ready ## Create .venv with everything in it
@@ -84,8 +84,12 @@ check-generated: setup
 	{ echo 'The generated code is not what proto/ says. Run: make generate' >&2; exit 1; }
 
 .PHONY: test
-test: check ## All checks, then all tests, then the service's with three servers
+test: check ## All checks, then all tests, and those of the clients
 	@$(BIN)/pytest -n 2
+	@$(MAKE) -s test-clients
+
+.PHONY: test-replicas
+test-replicas: setup ## The tests of the service, with three servers instead of one
 	@INTERLOCK_TEST_SERVERS=3 $(BIN)/pytest -n 2 \
 		tests/service tests/promises tests/authoring/test_pinned.py \
 		--ignore=tests/service/test_bad_input.py
@@ -100,6 +104,27 @@ soak: setup ## Kill servers, cut connections, and look whether everything held
 	@GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.chaos \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(SEED),--seed $(SEED))
+
+# Of each client its own checks and tests, and its package used from an empty project, against a
+# server. The scenarios of the suite are played by pytest for all clients, and here for one.
+.PHONY: test-clients test-typescript test-go test-java test-rust
+test-clients: setup ## Every client whose toolchain is here: checks, tests, package
+	@$(BIN)/python -m clients.conformance --serve '$(MAKE) -s -C clients/python package-test'
+	@$(BIN)/python -m clients.conformance --present | tr ' ' '\n' | grep -v '^python' | \
+		xargs -r -P 2 -I '{}' $(MAKE) -s client-'{}'
+client-%: setup
+	@$(MAKE) -s -C clients/$* check test
+	@$(BIN)/python -m clients.conformance --serve '$(MAKE) -s -C clients/$* package-test'
+test-typescript: ## The TypeScript client: checks, tests, package, conformance
+test-go: ## The same for Go
+test-java: ## The same for Java
+test-rust: ## The same for Rust
+test-typescript test-go test-java test-rust: test-%: client-%
+	@$(BIN)/python -m clients.conformance --language $* --require-all
+
+.PHONY: conformance-matrix
+conformance-matrix: setup ## Play every scenario with every client, and keep what comes of it
+	@$(BIN)/python -m clients.conformance --keep-matrix
 
 .PHONY: demo
 demo: setup ## Start a server of its own and walk through it

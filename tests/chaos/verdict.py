@@ -23,7 +23,7 @@ from tests.oracle.stories import differences, kind_of
 
 from interlock import v1
 from interlock_server.engine.gates import Go, verdict
-from interlock_server.runtime.tail import ENDED as ENDED_STATES
+from interlock_server.runtime.hub import ENDED as ENDED_STATES
 from interlock_server.store.database import Database
 
 _RUNS = text("SELECT run_id, state, epoch, open_requirements FROM runs")

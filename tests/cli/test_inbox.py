@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Command, Outcome
 
+from interlock import Client
+
 Paused = Callable[..., tuple[str, str]]
 
 
@@ -68,6 +70,29 @@ def test_long_arguments_are_cut_in_the_table_and_nowhere_else(
     ):
         assert all(f"│ line {number} of a letter" in whole for number in range(40))
         assert f"interlock approve {requirement_id}" in whole
+
+
+def test_a_call_that_a_worker_executes_says_so(
+    interlock: Command, paused: Paused, target: str
+) -> None:
+    run_id, requirement_id = paused("Query")
+    worker = f"ann-{uuid.uuid4()}"
+    with Client(target) as client:
+        held = ""
+        while held != requirement_id:  # Other tests have left calls that are older.
+            claimed = client.claim_requirement(["run_query"], worker_id=worker, wait_timeout=0)
+            assert claimed is not None
+            held = claimed.id
+    table = interlock("pending", "--run", run_id, COLUMNS="200").out
+    assert f"a result from {worker}" in table
+    shown = interlock("pending", requirement_id).out
+    assert f"waits for a result from {worker}" in shown
+    assert f"held   by {worker}; over in " in shown
+    refused = interlock("complete", requirement_id, "42", "--json")
+    assert refused.code == 5
+    assert refused.error["reason"] == "REQUIREMENT_CLAIMED"
+    assert refused.error["metadata"]["worker_id"] == worker
+    assert interlock("reject", requirement_id).code == 0
 
 
 def test_one_that_waits_no_longer(interlock: Command, paused: Paused) -> None:

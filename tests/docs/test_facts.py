@@ -224,7 +224,7 @@ async def test_the_run_that_is_followed_has_these_commits(
         monkeypatch.setattr(place, name, spy)
 
     spied(runtime, "run_create", lambda *given: [_kinds(given[3]), [], []])
-    spied(desk, "requirements_resolve", lambda *given: [_kinds(given[3]), [], []])
+    spied(desk, "decision_record", lambda *given: [_kinds(given[4]), [], []])
     spied(leg, "run_commit", lambda _database, _lease, progress, *_: _progress(progress))
     app = importlib.import_module("agent_confirmation").app
     async with served(app, database_url, timing=Timing(commit_delay=60.0)) as service:

@@ -17,6 +17,7 @@ GATES = {
     "route_selection": "sources on interviews on tides\n",
     "loop_review": "a text on tides, polished, with dates\n",
     "several_levels": "{'letter': 'Dear all, we ship.', 'bill': 'an invoice'}\n",
+    "external_worker": '[["Tokyo",780.0],["Oslo",120.0]]\n[[900.0]]\n',
     "error_decision": "200 euros are 234.00 dollars.\n",
     "agent_asks_user": '[{"question":"Which way do you travel?","selected":["Train"]}]\n'
     '[{"name":"city","value":"Rome"}]\n',

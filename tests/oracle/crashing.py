@@ -23,8 +23,9 @@ from tests.support.memory import EPOCH
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.runtime import Runtime, Timing
-from interlock_server.runtime.tail import ENDED, settle
+from interlock_server.runtime.tail import settle
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add

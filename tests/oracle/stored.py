@@ -13,10 +13,10 @@ from tests.support.memory import End
 from interlock import v1
 from interlock_server import StepOutput, jsontext
 from interlock_server.store.database import Database
-from interlock_server.store.events import results_get
 from interlock_server.store.journal import memory_load
 from interlock_server.store.records import Memory
 from interlock_server.store.sessions import session_get
+from interlock_server.store.views import view_get
 
 _EVENTS = text("SELECT sequence, key, body FROM events WHERE run_id = :run_id ORDER BY sequence")
 _ENDS = ("workflow_completed", "workflow_failed", "workflow_cancelled")
@@ -61,7 +61,9 @@ async def stored(database: Database, run_id: str) -> Stored:
         events.append(((row.key or "").rpartition("!")[0], event))
     session = await session_get(database, memory.row.run.session_id)
     assert session is not None
-    return Stored(memory, events, await results_get(database, run_id), session)
+    view = await view_get(database, run_id)
+    assert view is not None
+    return Stored(memory, events, list(view.row.run.step_results), session)
 
 
 def check_stream(one: Stored) -> None:

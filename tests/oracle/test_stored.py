@@ -26,9 +26,8 @@ from tests.support.memory import EPOCH
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.runtime.desk import Decision
-from interlock_server.runtime.hub import Subscription
+from interlock_server.runtime.hub import ENDED, Subscription
 from interlock_server.runtime.runtime import Runtime, Timing
-from interlock_server.runtime.tail import ENDED
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
 from interlock_server.store.records import Answer, RequestKey

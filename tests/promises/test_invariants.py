@@ -1,6 +1,6 @@
 """What must never happen here, each with the number it has in the list of invariants (INV-n).
 
-Leases and fences (INV-26, INV-27) are in tests/store/test_runs.py, and crashes
+Leases and fences of runs (INV-27) are in tests/store/test_runs.py, and crashes
 with approvals in flight (INV-23) in tests/oracle/test_crashes.py.
 """
 
@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 from sqlalchemy import text
+from tests.support.claims import SECONDS, claim, claimed, one_call, renew, report
+from tests.support.clock import Clock
 from tests.support.service import Served, confirm, open_requirements, reject, served
 from tests.support.workbench import (
     Caller,
@@ -25,6 +28,7 @@ from tests.support.workbench import (
     refused,
     resolve_one,
     rest,
+    result_of,
     start,
 )
 
@@ -32,6 +36,7 @@ from interlock import v1
 from interlock_server import Agent, Parallel, RunContext, ScriptedModel, Step, Team, call, tool
 from interlock_server.authoring.conversation import ModelRequest, ModelTurn, ToolResults
 
+FAILED = grpc.StatusCode.FAILED_PRECONDITION
 ONE_CALL: list[Any] = [call("act", what="x"), "done"]
 
 
@@ -329,6 +334,31 @@ async def test_a_client_names_a_requirement_and_nothing_else(database_url: str) 
         refusal = await refused(service.resolve(paused, forged))
     assert refusal.reason == "REQUIREMENT_NOT_FOUND"
     assert ledger.calls == []
+
+
+async def test_a_call_is_one_workers_and_a_dead_worker_holds_nothing_up(database_url: str) -> None:
+    """INV-26: a lost reply blocked a job for hours, and one whose time was over was done twice."""
+    clock = Clock()
+    async with clock.serving(one_call(), database_url, servers=3) as service:
+        paused = await service.run("Work")
+        # The reply is lost, and the worker asks again.
+        held = await claimed(service, worker="slow", request_id="r")
+        assert (await claimed(service, worker="slow", request_id="r")).claim.epoch == 1
+        for _ in range(10):
+            clock.pass_by(SECONDS - 1)
+            await renew(service, held)
+            assert await claim(service, worker="quick") is None
+        # It dies, and another one does the work; then it comes back from the dead.
+        clock.pass_by(SECONDS)
+        taken = await claimed(service, worker="quick")
+        assert (taken.requirement_id, taken.claim.epoch) == (held.requirement_id, 2)
+        for told in (renew(service, held), report(service, held, '"slow"')):
+            assert (await refused(told)).reason == "CLAIM_LOST"
+        await report(service, taken, '"quick"')
+        assert (await refused(report(service, held, '"slow"'))).code is FAILED
+        ended = await rest(service, paused)
+    [made] = result_of(ended, "work").tool_executions
+    assert made.result_json == '"quick"'
 
 
 @pytest.mark.parametrize("twice", ["at once", "one after the other", "after the end"])

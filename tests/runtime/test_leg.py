@@ -16,10 +16,9 @@ from interlock_server import Condition, Parallel, Step, call
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime import leg
 from interlock_server.runtime.runtime import Timing
-from interlock_server.store import journal
 from interlock_server.store.database import Database
+from interlock_server.store.journal import memory_load
 from interlock_server.store.records import Change, Progress
-from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_commit
 
 
@@ -74,10 +73,10 @@ async def test_what_such_a_run_still_asks_is_closed_with_it(
     assert ledger.calls == []
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_question_that_cancels_its_run_while_a_leg_is_being_loaded_cancels_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """A leg reads its run in several looks; between two of them, the clock may decide."""
     clock, ledger = Clock(), Ledger()
     timed = ledger.gated("timed", requires_confirmation=True, timeout=60)
     steps = [
@@ -89,14 +88,20 @@ async def test_a_question_that_cancels_its_run_while_a_leg_is_being_loaded_cance
         owner, other = service.replicas
         paused = await service.run("Work")
         first, _ = open_requirements(paused)
-        reading = requirements_of_run
 
-        async def late(database: Database, run_id: str) -> Any:
+        async def expire() -> None:
             clock.pass_by(60)
             await other.runtime.fire_timers()
-            return await reading(database, run_id)
 
-        monkeypatch.setattr(journal, "requirements_of_run", late)
+        async def loading(database: Database, run_id: str) -> Any:
+            if moment == "before":
+                await expire()
+            memory = await memory_load(database, run_id)
+            if moment == "after":
+                await expire()
+            return memory
+
+        monkeypatch.setattr(leg, "memory_load", loading)
         async with asyncio.timeout(60):
             await owner.resolve(paused, reject(first))
             ended = await rest(service, paused)
@@ -120,6 +125,8 @@ async def test_a_run_that_fails_inside_while_progress_is_being_stored_ends_at_on
     async def slow(database: Any, lease: Any, progress: Any, change: Change, *more: Any) -> Any:
         if change.state == v1.RUN_STATE_FAILED:
             await is_stored.wait()
+            return await run_commit(database, lease, progress, change, *more)
+        if not any(one.event.HasField("step_completed") for one in progress.events):
             return await run_commit(database, lease, progress, change, *more)
         is_storing.set()
         await is_broken.wait()

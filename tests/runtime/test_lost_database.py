@@ -33,7 +33,7 @@ from interlock import v1
 from interlock_server import Interlock, Loop, Step, call
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.runtime import Timing
-from interlock_server.store import runs
+from interlock_server.store import decisions, runs
 from interlock_server.store.database import Connection, Database
 
 Loss = Literal["before", "after", ""]
@@ -160,7 +160,7 @@ async def test_a_decision_whose_maker_was_never_told_stands_and_is_acted_on_once
     async with clock.serving(app, database_url, Timing(lease=10), servers=1) as service:
         paused = await service.run("Work")
         line = lossy(service)
-        line.loses = lambda statement: "" if statement is not None else "after"
+        line.loses = lambda statement: "after" if statement is decisions._RESOLVE else ""
         answer = confirm(only(paused))
         if decides == "clock":
             clock.pass_by(60)
@@ -225,6 +225,32 @@ async def test_an_approved_call_does_not_start_before_its_start_is_stored(
         assert ledger.calls == []
         line.mend()
         ended = await continuing
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert ledger.calls == ["it"]
+
+
+async def test_a_start_that_is_stored_late_is_taken_for_what_it_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent, the line broke, and it is carried out just before it is sent again."""
+    ledger = Ledger()
+    app = agent_app([call("act", what="it"), "done"], ledger.gated())
+    async with one_server(app, database_url) as service:
+        paused = await service.run("Work")
+        database, held = service.runtime.database, list[Any]()
+        fetch = database.fetch
+
+        async def late(statement: TextClause, parameters: Mapping[str, Any] | None = None) -> Any:
+            if statement is runs._COMMIT:
+                held.append(parameters)
+                if len(held) == 1:
+                    raise StoreUnavailable
+                if len(held) == 2:
+                    await fetch(statement, held[0])
+            return await fetch(statement, parameters)
+
+        monkeypatch.setattr(database, "fetch", late)
+        ended = await service.resolve(paused, confirm(only(paused)))
     assert ended.state == v1.RUN_STATE_COMPLETED
     assert ledger.calls == ["it"]
 

@@ -119,6 +119,8 @@ NOWHERE = {
                 resolution=v1.RequirementResolution(requirement_id="x", confirm=v1.Confirmation())
             ),
         ),
+        ("RenewClaim", v1.RenewClaimRequest(requirement_id="x", claim_epoch=1)),
+        ("ReleaseClaim", v1.ReleaseClaimRequest(requirement_id="x", claim_epoch=1)),
     ],
     "SESSION": [
         ("GetSession", v1.GetSessionRequest(session_id="x")),
@@ -182,6 +184,24 @@ def seconds(value: float) -> Duration:
     span = Duration()
     span.FromNanoseconds(round(value * 1e9))
     return span
+
+
+def a_claim(**more: Any) -> tuple[tuple[str, Any], ...]:
+    fields: dict[str, Any] = {"worker_id": "w", "tool_names": ["ship"], **more}
+    return (("ClaimRequirement", v1.ClaimRequirementRequest(**fields)),)
+
+
+def held(**more: Any) -> tuple[tuple[str, Any], ...]:
+    fields: dict[str, Any] = {"requirement_id": "x", "claim_epoch": 1, **more}
+    return (
+        ("RenewClaim", v1.RenewClaimRequest(**fields)),
+        ("ReleaseClaim", v1.ReleaseClaimRequest(**fields)),
+    )
+
+
+def leased(span: Duration) -> tuple[tuple[str, Any], ...]:
+    renewal = v1.RenewClaimRequest(requirement_id="x", claim_epoch=1, lease_duration=span)
+    return (*a_claim(lease_duration=span), ("RenewClaim", renewal))
 
 
 def many_labels(count: int) -> dict[str, str]:
@@ -298,6 +318,61 @@ FIELDS: dict[str, tuple[tuple[tuple[str, Any], ...], dict[str, str]]] = {
     "no_resolution": (
         (("ResolveRequirement", v1.ResolveRequirementRequest()),),
         {"resolution.requirement_id": "is missing"},
+    ),
+    "an_empty_claim": (
+        (("ClaimRequirement", v1.ClaimRequirementRequest()),),
+        {"worker_id": "is missing", "tool_names": "is missing; name the tools"},
+    ),
+    "a_claim_all_wrong": (
+        a_claim(
+            worker_id="x" * 65,
+            tool_names=["a", "", LONG, "a\0b"],
+            workflow_id="\n",
+            lease_duration=seconds(0.5),
+            wait_timeout=seconds(-1),
+            request_id="x" * 65,
+        ),
+        {
+            "worker_id": "is longer than 64 characters",
+            "tool_names[1]": "is missing",
+            "tool_names[2]": "is longer than 100 characters",
+            "tool_names[3]": "holds a control character",
+            "workflow_id": "holds a control character",
+            "lease_duration": "is not between 1 and 3,600 seconds",
+            "wait_timeout": "is negative",
+            "request_id": "is longer than 64 characters",
+        },
+    ),
+    "a_worker_with_nul": (a_claim(worker_id="a\0"), {"worker_id": "holds a control character"}),
+    "too_many_tools": (
+        a_claim(tool_names=[f"t{n}" for n in range(101)]),
+        {"tool_names": "has more than 100 names"},
+    ),
+    "a_long_lease": (
+        leased(seconds(3_600.000_001)),
+        {"lease_duration": "is not between 1 and 3,600 seconds"},
+    ),
+    "a_short_lease": (
+        leased(seconds(0.999)),
+        {"lease_duration": "is not between 1 and 3,600 seconds"},
+    ),
+    "a_negative_lease": (
+        leased(seconds(-1)),
+        {"lease_duration": "is not between 1 and 3,600 seconds"},
+    ),
+    "no_claim_of_nothing": (held(requirement_id=""), {"requirement_id": "is missing"}),
+    "no_epoch": (held(claim_epoch=0), {"claim_epoch": "is missing"}),
+    "a_negative_epoch": (held(claim_epoch=-1), {"claim_epoch": "is negative"}),
+    "a_result_of_a_negative_epoch": (
+        (
+            (
+                "ResolveRequirement",
+                v1.ResolveRequirementRequest(
+                    resolution=v1.RequirementResolution(requirement_id="x"), claim_epoch=-1
+                ),
+            ),
+        ),
+        {"claim_epoch": "is negative"},
     ),
     "a_resolution_without_requirement": (
         (

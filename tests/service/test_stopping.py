@@ -93,6 +93,22 @@ async def test_a_call_under_way_is_finished(database_url: str) -> None:
         await stopping
 
 
+async def test_a_call_that_outlasts_the_grace_is_told_to_go_elsewhere(database_url: str) -> None:
+    """And not that it had been cancelled, which its caller never did."""
+    async with one_server(agent_app(["done"]), database_url) as service:
+        create = v1.UpdateSessionRequest(session=v1.Session(session_id="s"), allow_missing=True)
+        await service.sessions.UpdateSession(create)
+        async with service.runtime.database.transaction() as connection:
+            await connection.execute(text("SELECT FROM sessions FOR UPDATE"))
+            change = v1.Session(session_id="s", state_json='{"a":1}')
+            changing = asyncio.ensure_future(
+                service.sessions.UpdateSession(v1.UpdateSessionRequest(session=change))
+            )
+            await somebody_waits(service)
+            await service.server.stop(0.5)
+            assert_shutdown(await refused(changing))
+
+
 async def test_new_work_is_refused(database_url: str) -> None:
     ledger = Ledger()
     async with one_server(

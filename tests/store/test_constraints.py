@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 from sqlalchemy import text
-from tests.store.rows import OWNER, a_run, now
+from tests.store.rows import OWNER, a_requirement, a_run, now
 
 from interlock_server.store.database import Database
 
@@ -78,18 +78,44 @@ async def test_a_run_has_one_owner(database: Database) -> None:
             "state = 2, resolution = '', resolve_time = now(), spend_time = now()",
             "only_what_was_granted_is_spent",
         ),
+        (
+            "claimed_by = 'w', claim_epoch = 1, claim_until = now()",
+            "only_external_calls_are_claimed",
+        ),
+        ("kind = 3, claimed_by = 'w', claim_until = now()", "only_external_calls_are_claimed"),
+        ("kind = 3, claimed_by = 'w', claim_epoch = 1", "a_claim_has_an_end"),
+        ("claim_until = now()", "a_claim_has_an_end"),
+        ("claim_request = 'r', claim_digest = ''", "only_claims_are_requested"),
+        (
+            "kind = 3, claimed_by = 'w', claim_epoch = 1, claim_until = now(), claim_request = 'r'",
+            "a_request_is_known_by_its_content",
+        ),
+        ("claim_digest = ''", "a_request_is_known_by_its_content"),
+        ("claim_epoch = -1", "claims_are_counted"),
     ],
 )
 async def test_a_requirement_that_contradicts_itself_is_refused(
     database: Database, change: str, constraint: str
 ) -> None:
     await a_run(database, "r")
-    await database.fetch(
-        text(
-            "INSERT INTO requirements (requirement_id, run_id, key, position, step_key, "
-            "workflow_id, session_id, kind, tool_name, state, body, version, create_time, "
-            "update_time) VALUES ('q', 'r', 'k', 1, 's', 'W', 's', 1, '', 1, '', 1, now(), now())"
-        )
-    )
+    await a_requirement(database, "q")
     with pytest.raises(asyncpg.CheckViolationError, match=constraint):
         await database.fetch(text(f"UPDATE requirements SET {change}"))  # noqa: S608
+
+
+async def test_two_calls_are_not_claimed_by_one_request(database: Database) -> None:
+    """But an id is free again once the call has its answer."""
+    await a_run(database, "r")
+    held = (
+        "kind = 3, claimed_by = 'w', claim_epoch = 1, claim_until = now(), claim_request = 'c', "
+        "claim_digest = ''"
+    )
+    one, other = (text(f"UPDATE requirements SET {held} WHERE key = '{key}'") for key in "qp")  # noqa: S608
+    for name in "qp":
+        await a_requirement(database, name)
+    await database.fetch(one)
+    with pytest.raises(asyncpg.UniqueViolationError, match="requirements_claim_requests"):
+        await database.fetch(other)
+    answered = "state = 2, resolution = '', resolve_time = now()"
+    await database.fetch(text(f"UPDATE requirements SET {answered} WHERE key = 'q'"))  # noqa: S608
+    await database.fetch(other)

@@ -12,8 +12,10 @@ from tests.store.rows import OWNER, a_run, now
 
 from interlock import v1
 from interlock_server.store.database import Database
+from interlock_server.store.decisions import basis_read, decision_record
 from interlock_server.store.events import events_after
 from interlock_server.store.records import (
+    NO_REQUEST,
     Change,
     Entry,
     Lease,
@@ -23,7 +25,6 @@ from interlock_server.store.records import (
     Settled,
     Spent,
 )
-from interlock_server.store.requirements import requirements_resolve
 from interlock_server.store.runs import run_commit, run_get
 from interlock_server.store.sessions import session_get
 
@@ -57,19 +58,22 @@ async def decided(
     """Stores a decision with what it lets start."""
     answer = v1.RequirementResolution(requirement_id=f"{run_id}/{key}")
     answer.confirm.SetInParent()
-    async with database.transaction() as connection:
-        await requirements_resolve(
-            connection,
-            run_id,
-            [Settled(answer.requirement_id, answer, grant)],
-            [],
-            state=state,
-            by="me",
-            is_ready=False,
-            claims=False,
-            owner=OWNER,
-            now=now(),
-        )
+    basis = await basis_read(database, run_id, [], NO_REQUEST)
+    assert basis is not None
+    assert await decision_record(
+        database,
+        basis.row,
+        basis.known,
+        [Settled(answer.requirement_id, answer, grant)],
+        [],
+        request=NO_REQUEST,
+        state=state,
+        by="me",
+        is_ready=False,
+        claims=False,
+        owner=OWNER,
+        now=now(),
+    )
 
 
 def starting(*spent: Spent) -> Progress:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 from interlock import v1
-from interlock_server import Interlock, Parallel, Step, call, tool
+from interlock_server import Interlock, Parallel, Step, Tool, call, tool
 from tests.support.service import Served, external_result
 from tests.support.workbench import agent, agent_app, app_of, resolve_one
 
@@ -14,16 +15,16 @@ SECONDS = 30.0
 """How long a claim holds here."""
 
 
-@tool(external_execution=True)
-def fetch(what: str = "it") -> str:
-    """Runs elsewhere."""
-    raise AssertionError("an external tool does not run in the service")
+def away(name: str = "fetch", **more: Any) -> Tool:
+    """A tool of any name that runs elsewhere."""
+
+    def act(what: str = "it") -> str:
+        raise AssertionError("an external tool does not run in the service")
+
+    return tool(name=name, external_execution=True, **more)(act)
 
 
-@tool(external_execution=True)
-def store(what: str = "it") -> str:
-    """Runs elsewhere, by others."""
-    raise AssertionError("an external tool does not run in the service")
+fetch, store = away("fetch"), away("store")
 
 
 def one_call(name: str = "fetch") -> Interlock:
@@ -34,7 +35,10 @@ def one_call(name: str = "fetch") -> Interlock:
 def calls_at_once(*names: str) -> Interlock:
     """A workflow `Work` with a branch for each call."""
     steps = [
-        Step(name=f"s{number}", agent=agent([call(name, what=str(number)), "done"], fetch, store))
+        Step(
+            name=f"s{number}",
+            agent=agent([call(name, what=str(number)), "done"], fetch, store, name=f"a{number}"),
+        )
         for number, name in enumerate(names)
     ]
     return app_of(Parallel(*steps, name="all"))
@@ -91,3 +95,15 @@ async def report(
     """What a worker says when it is done."""
     answer = external_result(held, result_json)
     return await resolve_one(service, answer, claim_epoch=held.claim.epoch, **more)
+
+
+async def somebody_asks(service: Served, count: int = 1) -> None:
+    """Comes back when so many calls wait for something to claim, and have looked for it."""
+    async with asyncio.timeout(20):
+        while True:
+            desks = [one.runtime.claims for one in service.replicas]
+            lines = [line for desk in desks for line in desk._lines.values()]
+            waiting = sum(line.length for line in lines)
+            if waiting == count and not any(line.turn.locked() for line in lines):
+                return
+            await asyncio.sleep(0.001)

@@ -14,9 +14,12 @@ from tests.clients.python.scripted import Abort, ScriptedServer
 import interlock
 from interlock import (
     AlreadyResolvedError,
+    ClaimLostError,
+    Decision,
     FailedPreconditionError,
     InterlockError,
     InvalidArgumentError,
+    RequirementClaimedError,
     errors,
 )
 
@@ -33,7 +36,7 @@ def test_every_code_has_its_family(server: ScriptedServer, connect: Connect, cod
     assert error.message == "no luck"
     assert str(error) == f"{code.name}: no luck"
     assert isinstance(error.__cause__, grpc.RpcError)
-    general = {Code.CANCELLED, Code.UNKNOWN, Code.DATA_LOSS}
+    general = {Code.UNKNOWN, Code.DATA_LOSS}
     assert (type(error) is InterlockError) == (code in general)
 
 
@@ -78,6 +81,27 @@ def test_who_decided_otherwise(server: ScriptedServer, face: Face) -> None:
     assert isinstance(error, FailedPreconditionError)
     assert (error.requirement_id, error.resolution) == ("req-1", "reject")
     assert (error.resolved_by, error.resolve_time) == ("ada", "2026-01-02T03:04:05Z")
+
+
+def test_who_holds_the_claim(server: ScriptedServer, face: Face) -> None:
+    facts = {
+        "requirement_id": "req-1",
+        "worker_id": "w",
+        "expire_time": "2026-01-02T03:04:05Z",
+        "claim_epoch": "2",
+    }
+    for reason in ("REQUIREMENT_CLAIMED", "CLAIM_LOST"):
+        abort = Abort(Code.FAILED_PRECONDITION, reason=reason, metadata=facts)
+        server.script("ResolveRequirement", abort)
+    with pytest.raises(RequirementClaimedError) as claimed:
+        face.client("resolve", "req-1", Decision.external_result(1))
+    with pytest.raises(ClaimLostError) as lost:
+        face.client("resolve", "req-1", Decision.external_result(1), claim_epoch=2)
+    assert isinstance(claimed.value, FailedPreconditionError)
+    assert (claimed.value.requirement_id, claimed.value.worker_id) == ("req-1", "w")
+    assert claimed.value.expire_time == "2026-01-02T03:04:05Z"
+    assert isinstance(lost.value, FailedPreconditionError)
+    assert lost.value.requirement_id == "req-1"
 
 
 def test_details_of_others_do_no_harm() -> None:

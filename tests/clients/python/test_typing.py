@@ -15,6 +15,7 @@ from typing import Any, assert_type
 
 import interlock
 from interlock import AsyncClient, AsyncRunStream, Client, Decision, RunOutput, RunStream
+from interlock import AsyncWorker, Call, Worker
 from interlock import v1
 from interlock.events import (
     Event,
@@ -91,10 +92,32 @@ async def main() -> None:
             await client.cancel_run(run, reason="enough")
         except interlock.AlreadyResolvedError as error:
             assert_type(error.resolved_by, str)
+
+
+def query(call: Call) -> list[str]:
+    assert_type(call.epoch, int)
+    return [call.args["sql"]]
+
+
+async def aquery(call: Call) -> list[str]:
+    return query(call)
+
+
+Worker(client, {"run_query": query}, concurrency=2, lease=60).run()
+with Worker(client, {"run_query": query}, on_end=lambda call: print(call.outcome)) as worker:
+    assert_type(worker, Worker)
+
+
+async def work(async_client: AsyncClient) -> None:
+    async with AsyncWorker(async_client, {"run_query": aquery}) as worker:
+        worker.stop(10)
+    claimed = await async_client.claim_requirement(["run_query"], worker_id="me")
+    if claimed is not None and claimed.claim is not None:
+        assert_type(claimed.claim.epoch, int)
 """
 
 BAD = """
-from interlock import AsyncClient, Client, RunOutput
+from interlock import AsyncClient, Client, RunOutput, Worker
 from interlock.events import StepStartedEvent
 
 client = Client("localhost:50051", timeout="5")  # wrong
@@ -112,6 +135,9 @@ run.active_requirements[0].reject(on_reject="EXPLODE")  # wrong
 run.active_requirements[0].aprove()  # wrong
 run.active_requirements[0].tool_execution.tool_name = "other"  # wrong
 client.resolve("req-1", "yes")  # wrong
+client.resolve("req-1", claim_epoch="1")  # wrong
+Worker(client, {"run_query": "SELECT"})  # wrong
+Worker(AsyncClient("localhost:50051"), {"run_query": str})  # wrong
 for event in workflow.run("x", stream=True):
     if isinstance(event, StepStartedEvent):
         event.atempt  # wrong

@@ -18,6 +18,7 @@ import interlock
 from interlock import (
     AsyncClient,
     AsyncWorkflowHandle,
+    Claim,
     Client,
     Decision,
     Requirement,
@@ -234,6 +235,55 @@ def test_resolve(server: ScriptedServer, face: Face) -> None:
     ]
     assert [request.hold_run for request in requests] == [False, True, False]
     assert all(request.request_id for request in requests)
+
+
+def test_claims(server: ScriptedServer, face: Face) -> None:
+    claim = v1.RequirementClaim(worker_id="w", epoch=2, expire_time=Timestamp(seconds=60))
+    held = samples.requirement("EXTERNAL_EXECUTION", claim=claim)
+    server.script("ClaimRequirement", UNAVAILABLE)
+    server.script("ClaimRequirement", v1.ClaimRequirementResponse())
+    server.script("ClaimRequirement", v1.ClaimRequirementResponse(requirement=held))
+    asked: dict[str, Any] = {"worker_id": "w", "workflow_id": "greet", "lease": 1.5}
+    requirement = face.client("claim_requirement", ["send_money"], **asked)
+    assert requirement.claim == Claim("w", 2, datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    first, again, then = server.requests("ClaimRequirement")
+    assert first == again
+    assert first.request_id not in ("", then.request_id)
+    assert first.tool_names == ["send_money"]
+    assert (first.worker_id, first.workflow_id) == ("w", "greet")
+    assert first.lease_duration.ToNanoseconds() == 1.5e9
+    assert first.wait_timeout.seconds == 30
+
+    server.script("RenewClaim", v1.RenewClaimResponse(claim=claim))
+    assert face.client("renew_claim", "req-1", 2) == requirement.claim
+    (renewal,) = server.requests("RenewClaim")
+    assert (renewal.requirement_id, renewal.claim_epoch) == ("req-1", 2)
+    assert renewal.lease_duration.seconds == 30
+
+    server.script("ReleaseClaim", v1.ReleaseClaimResponse())
+    assert face.client("release_claim", "req-1", 2) is None
+    assert server.requests("ReleaseClaim") == [
+        v1.ReleaseClaimRequest(requirement_id="req-1", claim_epoch=2)
+    ]
+
+    server.script("ResolveRequirement", v1.ResolveRequirementResponse(requirement=held))
+    face.client("resolve", "req-1", Decision.external_result(1), claim_epoch=2)
+    (answer,) = server.requests("ResolveRequirement")
+    assert answer.claim_epoch == 2
+
+
+def test_nothing_to_claim(server: ScriptedServer, face: Face) -> None:
+    server.script("ClaimRequirement", v1.ClaimRequirementResponse())
+    assert face.client("claim_requirement", ["a"], worker_id="w", wait_timeout=0) is None
+    (request,) = server.requests("ClaimRequirement")
+    assert request.HasField("wait_timeout")
+    assert request.wait_timeout.ToNanoseconds() == 0
+    with pytest.raises(ValueError, match="negative"):
+        face.client("claim_requirement", ["a"], worker_id="w", wait_timeout=-1)
+
+
+def test_nobody_holds_what_has_no_claim() -> None:
+    assert Requirement(samples.requirement()).claim is None
 
 
 def test_resolving_needs_a_decision(face: Face) -> None:

@@ -7,11 +7,13 @@
 from interlock._blocking import RunStream, Stream
 from interlock._nonblocking import AsyncRunStream, AsyncStream
 from interlock.aio import AsyncClient
+from interlock.call import Call
 from interlock.client import Client
 from interlock.decisions import Decision
 from interlock.errors import (
     AlreadyExistsError,
     AlreadyResolvedError,
+    ClaimLostError,
     ClientClosedError,
     ConflictError,
     DeadlineExceededError,
@@ -22,6 +24,7 @@ from interlock.errors import (
     NotFoundError,
     OutOfRangeError,
     PermissionDeniedError,
+    RequirementClaimedError,
     ResourceExhaustedError,
     UnauthenticatedError,
     UnavailableError,
@@ -68,10 +71,11 @@ from interlock.events import (
 )
 from interlock.handles import AsyncWorkflowHandle, WorkflowHandle
 from interlock.questions import FeedbackOption, FeedbackQuestion, UserInputField
-from interlock.requirements import Requirement, Resolved, StepRequirement
+from interlock.requirements import Claim, Requirement, Resolved, StepRequirement
 from interlock.run import RunError, RunOutput, StepResult, Usage
 from interlock.session import Session, WorkflowSession
 from interlock.tools import ToolExecution
+from interlock.worker import AsyncWorker, Worker
 
 __all__ = [
     "AlreadyExistsError",
@@ -79,7 +83,11 @@ __all__ = [
     "AsyncClient",
     "AsyncRunStream",
     "AsyncStream",
+    "AsyncWorker",
     "AsyncWorkflowHandle",
+    "Call",
+    "Claim",
+    "ClaimLostError",
     "Client",
     "ClientClosedError",
     "ConditionCompletedEvent",
@@ -107,6 +115,7 @@ __all__ = [
     "ParallelStartedEvent",
     "PermissionDeniedError",
     "Requirement",
+    "RequirementClaimedError",
     "RequirementExpiredEvent",
     "RequirementResolvedEvent",
     "Resolved",
@@ -141,6 +150,7 @@ __all__ = [
     "UnimplementedError",
     "Usage",
     "UserInputField",
+    "Worker",
     "WorkflowCancelledEvent",
     "WorkflowCompletedEvent",
     "WorkflowContinuedEvent",

@@ -45,7 +45,7 @@ class BlockingWire:
     ) -> None:
         self._channel = channel
         self._stubs = Stubs(channel)
-        self._metadata = metadata
+        self.metadata = metadata
         self._sleep = sleep
         self.clock = clock
         self.random = random
@@ -70,13 +70,13 @@ class BlockingWire:
     ) -> Reply:
         """Makes a call with one reply."""
         with self.translating_close():
-            return method(request, timeout=timeout, metadata=self._metadata)
+            return method(request, timeout=timeout, metadata=self.metadata)
 
     def open(
         self, method: grpc.UnaryStreamMultiCallable[Request, Reply], request: Request
     ) -> Reader[Reply]:
         """Starts a call that streams replies."""
-        return _BlockingReader(self, method(request, metadata=self._metadata))
+        return _BlockingReader(self, method(request, metadata=self.metadata))
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""

@@ -21,7 +21,7 @@ from interlock._nonblocking import AsyncRunStream, AsyncStream, AsyncWire
 from interlock.decisions import Decision
 from interlock.events import Event
 from interlock.handles import AsyncWorkflowHandle
-from interlock.requirements import Requirement, Resolved
+from interlock.requirements import Claim, Requirement, Resolved
 from interlock.run import RunOutput
 from interlock.session import Session
 
@@ -206,9 +206,42 @@ class AsyncClient:
         decision: Decision | None = None,
         *,
         hold_run: bool = False,
+        claim_epoch: int | None = None,
     ) -> Resolved:
         """Resolves one requirement; see `Client.resolve`."""
-        return await self._service.inbox.resolve(requirement, decision, hold_run=hold_run)
+        return await self._service.inbox.resolve(
+            requirement, decision, hold_run=hold_run, claim_epoch=claim_epoch
+        )
+
+    # Claims, from which `AsyncWorker` is made.
+
+    async def claim_requirement(
+        self,
+        tool_names: Iterable[str],
+        *,
+        worker_id: str,
+        workflow_id: str | None = None,
+        lease: float = 30.0,
+        wait_timeout: float | None = None,
+    ) -> Requirement | None:
+        """Takes a call of an external tool; see `Client.claim_requirement`."""
+        return await self._service.inbox.claim(
+            tool_names,
+            worker_id=worker_id,
+            workflow_id=workflow_id,
+            lease=lease,
+            wait_timeout=wait_timeout,
+        )
+
+    async def renew_claim(
+        self, requirement_id: str, claim_epoch: int, *, lease: float = 30.0
+    ) -> Claim:
+        """Keeps a claim for longer; see `Client.renew_claim`."""
+        return await self._service.inbox.renew_claim(requirement_id, claim_epoch, lease)
+
+    async def release_claim(self, requirement_id: str, claim_epoch: int) -> None:
+        """Gives a claim back without a result; see `Client.release_claim`."""
+        await self._service.inbox.release_claim(requirement_id, claim_epoch)
 
     # What the server can run.
 

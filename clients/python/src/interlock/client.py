@@ -20,7 +20,7 @@ from interlock._core.wire import CHANNEL_OPTIONS, Metadata, call_metadata
 from interlock.decisions import Decision
 from interlock.events import Event
 from interlock.handles import WorkflowHandle
-from interlock.requirements import Requirement, Resolved
+from interlock.requirements import Claim, Requirement, Resolved
 from interlock.run import RunOutput
 from interlock.session import Session
 
@@ -268,6 +268,7 @@ class Client:
         decision: Decision | None = None,
         *,
         hold_run: bool = False,
+        claim_epoch: int | None = None,
     ) -> Resolved:
         """Resolves one requirement. When its step waits for no other, the step goes on.
 
@@ -277,11 +278,70 @@ class Client:
             requirement: The requirement, or its id.
             decision: The answer; may be left out when it was made on the requirement.
             hold_run: Keep the run paused until somebody calls `continue_run`.
+            claim_epoch: Of the claim under which the call was executed, if it was claimed.
 
         Raises:
             AlreadyResolvedError: somebody decided otherwise before.
+            RequirementClaimedError: a worker executes the call, so the result is to come from it.
+            ClaimLostError: the call was claimed again, or given back.
         """
-        return finish(self._service.inbox.resolve(requirement, decision, hold_run=hold_run))
+        return finish(
+            self._service.inbox.resolve(
+                requirement, decision, hold_run=hold_run, claim_epoch=claim_epoch
+            )
+        )
+
+    # Claims, from which `Worker` is made.
+
+    def claim_requirement(
+        self,
+        tool_names: Iterable[str],
+        *,
+        worker_id: str,
+        workflow_id: str | None = None,
+        lease: float = 30.0,
+        wait_timeout: float | None = None,
+    ) -> Requirement | None:
+        """Takes the oldest call of an external tool that no worker holds, and waits for one.
+
+        Answer with `resolve` and the claim's epoch. Until then keep the claim with
+        `renew_claim`, about three times per lease. `Worker` does all of that.
+
+        Args:
+            tool_names: The tools whose calls the worker executes.
+            worker_id: Who claims, at most 64 characters; different for each worker.
+            workflow_id: Only calls of this workflow.
+            lease: How long the claim holds unless it is renewed, in seconds, from 1 to 3,600.
+            wait_timeout: How long to wait, in seconds; None means until there is one.
+
+        Returns:
+            The requirement with its `claim`; None when there was none in time.
+        """
+        return finish(
+            self._service.inbox.claim(
+                tool_names,
+                worker_id=worker_id,
+                workflow_id=workflow_id,
+                lease=lease,
+                wait_timeout=wait_timeout,
+            )
+        )
+
+    def renew_claim(self, requirement_id: str, claim_epoch: int, *, lease: float = 30.0) -> Claim:
+        """Keeps a claim for longer: `lease` seconds from now.
+
+        Raises:
+            ClaimLostError: it was given back, or another worker has the call.
+            FailedPreconditionError: the requirement waits no longer.
+        """
+        return finish(self._service.inbox.renew_claim(requirement_id, claim_epoch, lease))
+
+    def release_claim(self, requirement_id: str, claim_epoch: int) -> None:
+        """Gives a claim back without a result, so that another worker can take the call at once.
+
+        Giving back what is not held any more changes nothing.
+        """
+        finish(self._service.inbox.release_claim(requirement_id, claim_epoch))
 
     # What the server can run.
 

@@ -5,7 +5,9 @@ InterlockError
 ├── NotFoundError
 ├── AlreadyExistsError
 ├── FailedPreconditionError
-│   └── AlreadyResolvedError
+│   ├── AlreadyResolvedError
+│   ├── RequirementClaimedError
+│   └── ClaimLostError
 ├── ConflictError
 ├── OutOfRangeError
 ├── ResourceExhaustedError
@@ -113,6 +115,34 @@ class AlreadyResolvedError(FailedPreconditionError):
         return self.metadata.get("resolve_time", "")
 
 
+class RequirementClaimedError(FailedPreconditionError):
+    """A worker executes the call: the result comes from there. It can still be rejected."""
+
+    @property
+    def requirement_id(self) -> str:
+        """The requirement."""
+        return self.metadata.get("requirement_id", "")
+
+    @property
+    def worker_id(self) -> str:
+        """Who holds it."""
+        return self.metadata.get("worker_id", "")
+
+    @property
+    def expire_time(self) -> str:
+        """Until when, unless the worker renews its claim, in RFC 3339."""
+        return self.metadata.get("expire_time", "")
+
+
+class ClaimLostError(FailedPreconditionError):
+    """The claim is not held any more: another worker may have the call, so drop the work."""
+
+    @property
+    def requirement_id(self) -> str:
+        """The requirement."""
+        return self.metadata.get("requirement_id", "")
+
+
 class ConflictError(InterlockError):
     """Something changed since it was read: read it again, then retry."""
 
@@ -158,6 +188,8 @@ class ClientClosedError(InterlockError):
 
 _BY_REASON: dict[str, type[InterlockError]] = {
     "REQUIREMENT_ALREADY_RESOLVED": AlreadyResolvedError,
+    "REQUIREMENT_CLAIMED": RequirementClaimedError,
+    "CLAIM_LOST": ClaimLostError,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[InterlockError]] = {
@@ -172,6 +204,8 @@ _BY_CODE: dict[grpc.StatusCode, type[InterlockError]] = {
     grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.UNIMPLEMENTED: UnimplementedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    # Whoever cancels a call here does not read its error. A server that had to stop says this.
+    grpc.StatusCode.CANCELLED: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
     grpc.StatusCode.INTERNAL: InternalError,
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -43,6 +44,27 @@ _FITTING = {
     "IN_DOUBT": {"retry", "external_result", "fail", "reject"},
 }
 """Which answers fit which kind. A kind that is newer than this client takes any."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's hold on a requirement, so that no two workers execute one call.
+
+    Attributes:
+        worker_id: Who holds it.
+        epoch: Grows with every claim, from 1. Greater than 1 means that an earlier worker gave
+            up or died, and may have executed the call in part.
+        expires_at: When it ends unless it is renewed.
+    """
+
+    worker_id: str
+    epoch: int
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, message: v1.RequirementClaim) -> Claim:
+        """A claim as the server sent it."""
+        return cls(message.worker_id, message.epoch, message.expire_time.ToDatetime(tzinfo=UTC))
 
 
 class Requirement(AtStep, WithExecutor, AboutNode):
@@ -161,6 +183,11 @@ class Requirement(AtStep, WithExecutor, AboutNode):
     def on_timeout(self) -> str | None:
         """What happens then: `"CANCEL"`, `"REJECT"`, `"APPROVE"`, `"SKIP"` or `"FAIL"`."""
         return enum_name(v1.OnTimeout, self.message.on_timeout) or None
+
+    @property
+    def claim(self) -> Claim | None:
+        """The worker that executes the call, as the server sent it; None when none does."""
+        return Claim.of(self.message.claim) if self.message.HasField("claim") else None
 
     # What it needs, for as long as nothing is decided.
 

@@ -72,6 +72,7 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
         "asks": who_asks(requirement),
         "since": moment(requirement.created_at),
         "until": _until(requirement),
+        "held": _held(requirement),
         "says": safe(requirement.prompt),
         **_about_node(requirement),
     }
@@ -107,8 +108,16 @@ def _show_args(screen: Screen, args: Mapping[str, Any]) -> None:
 
 
 def needs(requirement: Requirement) -> str:
-    """What a requirement waits for, in a few words."""
-    return NEEDS.get(requirement.kind, safe(requirement.kind.lower().replace("_", " ")))
+    """What a requirement waits for, in a few words, and from which worker."""
+    words = NEEDS.get(requirement.kind, safe(requirement.kind.lower().replace("_", " ")))
+    return f"{words} from {safe(requirement.claim.worker_id)}" if requirement.claim else words
+
+
+def _held(requirement: Requirement) -> str:
+    """Which worker executes the call, and until when at least."""
+    if requirement.claim is None:
+        return ""
+    return f"by {safe(requirement.claim.worker_id)}; over {due(requirement.claim.expires_at)}"
 
 
 def _until(requirement: Requirement) -> str:

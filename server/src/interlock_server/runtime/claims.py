@@ -33,7 +33,8 @@ from interlock_server.store.requirements import requirement_get
 _POLL_SECONDS = 1.0
 """How long to trust wake-ups before looking into the store; nothing wakes when a claim runs out."""
 
-_CONTEST_SECONDS = 0.01
+_CONTEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16)
+"""How long others are given, again and again, who have their hands on all that there is."""
 
 
 @dataclass
@@ -145,16 +146,18 @@ class Claims:
 
     async def _look(self, wanted: Wanted, line: _Line, since: float) -> v1.Requirement | None:
         """Takes a call, unless somebody in line has looked in vain since then."""
-        clock = asyncio.get_running_loop().time
-        while line.vain < since:
-            begun = clock()
-            taken = await self._take(wanted)
+        if line.vain >= since:
+            return None
+        begun = asyncio.get_running_loop().time()
+        taken = await self._take(wanted)
+        for pause in _CONTEST_SECONDS:
             if not taken.is_contested:
-                line.vain = line.vain if taken.requirement else begun
-                return taken.requirement
-            # Whoever has them takes some and decides others; what is left shows in a moment.
-            await asyncio.sleep(_CONTEST_SECONDS)
-        return None
+                break
+            # They take some and decide others; what is left shows in a moment.
+            await asyncio.sleep(pause)
+            taken = await self._take(wanted)
+        line.vain = line.vain if taken.requirement else begun
+        return taken.requirement
 
     async def _take(self, wanted: Wanted) -> Taken:
         """Takes a call, to its end even when the caller goes: then it is given back."""

@@ -1,14 +1,16 @@
 """The desk: where decisions come in, of people and of the clock; the first one stands.
 
-Each is one transaction under the lock of its run, so whoever comes second finds
-what the first one did.
+Each is recorded in the transaction that finds the run as it was when it was decided,
+so whoever comes second finds what the first one did.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from interlock import v1
 from interlock_server.engine.gates import at_timeout, granted, is_answered
@@ -26,18 +28,23 @@ from interlock_server.runtime.decisions import (
     check_unique,
     is_settled,
 )
+from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.leg import RUN_TIMED_OUT
-from interlock_server.runtime.tail import ENDED
 from interlock_server.runtime.world import World, timestamp
 from interlock_server.store.database import Connection, Database
-from interlock_server.store.definitions import definition_read
-from interlock_server.store.records import Change, Lease, Owner, RequestKey, RunRow, Settled
-from interlock_server.store.requests import request_add
-from interlock_server.store.requirements import (
-    requirement_get,
-    requirements_lock,
-    requirements_resolve,
+from interlock_server.store.decisions import basis_read, decision_record
+from interlock_server.store.definitions import definition_get
+from interlock_server.store.records import (
+    NO_REQUEST,
+    Change,
+    Lease,
+    Owner,
+    RequestKey,
+    RunRow,
+    Settled,
 )
+from interlock_server.store.requests import request_add, request_note
+from interlock_server.store.requirements import requirements_lock
 from interlock_server.store.runs import run_end, run_lock, run_request_cancel
 
 
@@ -58,7 +65,7 @@ class Decision:
     fields: Sequence[str] = ()
     etag: str = ""
     by: str = ""
-    request: RequestKey = field(default_factory=lambda: RequestKey("", "", "", b""))
+    request: RequestKey = NO_REQUEST
     hold: bool = False
     continues: bool = True
     claim_epoch: int = 0
@@ -93,6 +100,7 @@ class Desk:
         self._world = world
         self._owner = owner
         self._definitions = definitions
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def decide(self, decision: Decision) -> Outcome:
         """Records a person's answers, all or none.
@@ -103,40 +111,50 @@ class Desk:
             ResolutionMismatch, InvalidField, EtagMismatch, RequestIdReused, ExecutorNotFound:
             nothing was recorded.
         """
-        recorded = await self._checked(decision)
-        async with self._database.transaction() as connection:
-            row = await run_lock(connection, decision.run_id)
-            if row is None:
-                raise RunNotFound(decision.run_id)
-            before, now = row.run.last_sequence, self._world.now()
-            first = await request_add(connection, decision.request, decision.run_id, before, now)
-            if first is not None:
-                return Outcome(first)
-            if decision.etag and decision.etag != row.run.etag:
-                raise EtagMismatch(row.run.etag)
-            ids = [one.requirement_id for one in decision.resolutions]
-            known = await requirements_lock(connection, decision.run_id, ids)
-            fresh = _fresh(decision, recorded, known, now)
-            _check_state(decision, row, fresh)
-            answers = _settled(fresh, known)
-            is_ready = row.is_ready or _completes_a_step(answers, known)
-            claims = is_ready and not decision.hold and row.run.state == v1.RUN_STATE_PAUSED
-            if not fresh and not claims:
-                return Outcome(before)
-            events = _resolved(fresh, known, decision.by)
-            lease = await self._record(
-                connection,
-                row,
-                known,
-                answers,
-                events,
-                state=v1.REQUIREMENT_STATE_RESOLVED,
-                by=decision.by,
-                is_ready=is_ready,
-                claims=claims,
-                now=now,
-            )
-        return Outcome(before, lease)
+        check_unique([one.requirement_id for one in decision.resolutions], decision.fields)
+        # One at a time in this process, so that many decisions on a run do not chase each other.
+        async with self._turns.setdefault(decision.run_id, asyncio.Lock()):
+            while (outcome := await self._try(decision)) is None:
+                pass  # The run has moved meanwhile.
+        return outcome
+
+    async def _try(self, decision: Decision) -> Outcome | None:
+        """Decides on a run as it is now; `None` when it is not so any more."""
+        ids = [one.requirement_id for one in decision.resolutions]
+        basis = await basis_read(self._database, decision.run_id, ids, decision.request)
+        if basis is None:
+            raise RunNotFound(decision.run_id)
+        if basis.first is not None:
+            return Outcome(basis.first)
+        row, known = basis.row, basis.known
+        before, now = row.run.last_sequence, self._world.now()
+        recorded = self._checked(decision, known)
+        if decision.etag and decision.etag != row.run.etag:
+            raise EtagMismatch(row.run.etag)
+        fresh = _fresh(decision, recorded, known, now)
+        _check_state(decision, row, fresh)
+        answers = _settled(fresh, known)
+        is_ready = row.is_ready or _completes_a_step(answers, known)
+        claims = is_ready and not decision.hold and row.run.state == v1.RUN_STATE_PAUSED
+        if not fresh and not claims:
+            await request_note(self._database, decision.request, decision.run_id, before, now)
+            return Outcome(before)
+        epoch = await self._record(
+            self._database,
+            row,
+            known,
+            answers,
+            _resolved(fresh, known, decision.by),
+            request=decision.request,
+            state=v1.REQUIREMENT_STATE_RESOLVED,
+            by=decision.by,
+            is_ready=is_ready,
+            claims=claims,
+            now=now,
+        )
+        if epoch is None:
+            return None
+        return Outcome(before, self._lease(decision.run_id, epoch, now) if claims else None)
 
     async def expire(self, requirement: v1.Requirement) -> Outcome | None:
         """Lets a requirement expire whose time is over; `None` when it was answered before.
@@ -144,35 +162,62 @@ class Desk:
         Raises:
             ExecutorNotFound: the run cannot go on here; nothing was recorded.
         """
-        async with self._database.transaction() as connection:
-            row = await run_lock(connection, requirement.run_id)
-            if row is None:
+        answer = at_timeout(requirement)
+        if answer is None:
+            return await self._expire_run(requirement)
+        run_id = requirement.run_id
+        while True:
+            basis = await basis_read(self._database, run_id, [], NO_REQUEST)
+            if basis is None or requirement.requirement_id not in _open(basis.known):
                 return None
-            now = self._world.now()
-            known = await requirements_lock(connection, requirement.run_id, [])
-            if requirement.requirement_id not in _open(known):
-                return None
-            answer = at_timeout(requirement)
-            answers = _settled([answer], known) if answer else []
-            answers = answers or [Settled(requirement.requirement_id, None)]
+            row, known, now = basis.row, basis.known, self._world.now()
+            answers = _settled([answer], known)
             is_ready = row.is_ready or _completes_a_step(answers, known)
-            is_paused = row.run.state == v1.RUN_STATE_PAUSED
-            lease = await self._record(
-                connection,
+            claims = is_ready and row.run.state == v1.RUN_STATE_PAUSED
+            epoch = await self._record(
+                self._database,
                 row,
                 known,
                 answers,
                 [_expired(requirement, answer)],
+                request=NO_REQUEST,
                 state=v1.REQUIREMENT_STATE_EXPIRED,
                 by="",
                 is_ready=is_ready,
-                claims=answer is not None and is_ready and is_paused,
+                claims=claims,
                 now=now,
             )
-            if answer is None:
-                text = f"nobody answered {_subject(requirement)} in time"
-                await self._cancel(connection, row, text, "", now)
-        return Outcome(row.run.last_sequence, lease)
+            if epoch is not None:
+                lease = self._lease(run_id, epoch, now) if claims else None
+                return Outcome(row.run.last_sequence, lease)
+
+    async def _expire_run(self, requirement: v1.Requirement) -> Outcome | None:
+        """Cancels a run for a requirement that nobody answered in time."""
+        async with self._database.transaction() as connection:
+            row = await run_lock(connection, requirement.run_id)
+            if row is None:
+                return None
+            known = await requirements_lock(connection, requirement.run_id)
+            if requirement.requirement_id not in _open(known):
+                return None
+            now = self._world.now()
+            answers = [Settled(requirement.requirement_id, None)]
+            await self._record(
+                connection,
+                row,
+                known,
+                answers,
+                [_expired(requirement, None)],
+                request=NO_REQUEST,
+                state=v1.REQUIREMENT_STATE_EXPIRED,
+                by="",
+                is_ready=row.is_ready or _completes_a_step(answers, known),
+                claims=False,
+                now=now,
+            )
+            text = f"nobody answered {_subject(requirement)} in time"
+            await self._cancel(connection, row, text, "", now)
+        return Outcome(row.run.last_sequence)
 
     async def cancel(self, run_id: str, reason: str, by: str, request: RequestKey) -> int | None:
         """Cancels a run: at once when it is paused, else before its next effect.
@@ -208,12 +253,14 @@ class Desk:
 
     # A person's answers.
 
-    async def _checked(self, decision: Decision) -> list[v1.RequirementResolution]:
-        check_unique([one.requirement_id for one in decision.resolutions], decision.fields)
+    def _checked(
+        self, decision: Decision, known: Sequence[v1.Requirement]
+    ) -> list[v1.RequirementResolution]:
+        by_id = {one.requirement_id: one for one in known}
         recorded = []
         for resolution, path in zip(decision.resolutions, decision.fields, strict=True):
-            requirement = await requirement_get(self._database, resolution.requirement_id)
-            if requirement is None or requirement.run_id != decision.run_id:
+            requirement = by_id.get(resolution.requirement_id)
+            if requirement is None:
                 raise RequirementNotFound(resolution.requirement_id)
             recorded.append(check_answer(self._registry, requirement, resolution, path))
         return recorded
@@ -222,32 +269,36 @@ class Desk:
 
     async def _record(
         self,
-        connection: Connection,
+        store: Database | Connection,
         row: RunRow,
         known: Sequence[v1.Requirement],
         answers: Sequence[Settled],
         events: list[v1.RunEvent],
         *,
+        request: RequestKey,
         state: v1.RequirementState.ValueType,
         by: str,
         is_ready: bool,
         claims: bool,
         now: datetime,
-    ) -> Lease | None:
+    ) -> int | None:
         if claims:
             workflow = self._definitions.get(row.digest)
-            workflow = workflow or await definition_read(connection, row.digest)
+            workflow = workflow or await definition_get(self._database, row.digest)
+            assert workflow is not None, "a run's definition is kept with it"
             self._check_code(row, workflow, answers, known)
             continued = v1.WorkflowContinued(continued_by=by)
             events = [*events, v1.RunEvent(workflow_continued=continued)]
         for event in events:
             event.run_id = row.run.run_id
             event.event_time.CopyFrom(timestamp(now))
-        epoch = await requirements_resolve(
-            connection,
-            row.run.run_id,
+        return await decision_record(
+            store,
+            row,
+            known,
             answers,
             events,
+            request=request,
             state=state,
             by=by,
             is_ready=is_ready,
@@ -255,8 +306,9 @@ class Desk:
             owner=self._owner,
             now=now,
         )
-        until = now + self._owner.lease
-        return Lease(row.run.run_id, self._owner.name, epoch, until) if claims else None
+
+    def _lease(self, run_id: str, epoch: int, now: datetime) -> Lease:
+        return Lease(run_id, self._owner.name, epoch, now + self._owner.lease)
 
     def _check_code(
         self,

@@ -9,16 +9,23 @@ from contextlib import contextmanager
 
 from interlock import v1
 
+ENDED = frozenset({v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED, v1.RUN_STATE_CANCELLED})
+RESTING = ENDED | {v1.RUN_STATE_PAUSED}
+
 _LIVE_EVENTS_MAX = 1_000
 """How much live text waits for a slow watcher; more is dropped, since it is not stored either."""
 
 
 class Subscription:
-    """One waiter's view of a run: wake-ups, which coalesce, and live events, in order."""
+    """One waiter's view of a run: wake-ups, which coalesce, and live events, in order.
+
+    `rested_at` is the newest sequence at which the run is known to have paused or ended since.
+    """
 
     def __init__(self, wants_live: bool, wants_rest: bool) -> None:
         self.wants_live = wants_live
         self.wants_rest = wants_rest
+        self.rested_at = 0
         self._live: deque[v1.RunEvent] = deque(maxlen=_LIVE_EVENTS_MAX)
         self._is_due = asyncio.Event()
 
@@ -91,10 +98,14 @@ class Hub:
         for subscription in self._calls:
             subscription.wake()
 
-    def moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
-        """A run has moved, here or elsewhere; `state` is where it is, if that is known."""
+    def moved(
+        self, run_id: str, state: v1.RunState.ValueType | None = None, sequence: int = 0
+    ) -> None:
+        """A run has moved, here or elsewhere; where it is now, if that is known."""
         for subscription in (*self._by_run.get(run_id, ()), *self._everything):
             if not (subscription.wants_rest and state == v1.RUN_STATE_RUNNING):
+                if state in RESTING:
+                    subscription.rested_at = max(subscription.rested_at, sequence)
                 subscription.wake()
 
     def live(self, event: v1.RunEvent) -> None:

@@ -313,9 +313,13 @@ class Leg:
         async def commit() -> tuple[int, bool] | None:
             nonlocal is_sent
             if is_sent and (stored := await run_committed(database, self.lease, number)):
-                return stored  # It was stored the first time; only the reply was lost.
-            is_sent = True
-            return await run_commit(database, self.lease, progress, change, self._now(), number)
+                return stored  # It was stored before; only the reply was lost.
+            was_sent, is_sent = is_sent, True
+            new = await run_commit(database, self.lease, progress, change, self._now(), number)
+            if new is None and was_sent:
+                # What was sent before may be carried out late, and just before this.
+                return await run_committed(database, self.lease, number)
+            return new
 
         database = self._setting.database
         committed = await self._reaching(commit)
@@ -325,7 +329,7 @@ class Leg:
         sequence, cancel_requested = committed
         if cancel_requested:
             self.cancel()
-        self._moved(change.state)
+        self._moved(change.state, sequence)
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
@@ -374,8 +378,8 @@ class Leg:
             self.renewed(now + owner.lease)
         return epoch == self.lease.epoch
 
-    def _moved(self, state: v1.RunState.ValueType | None = None) -> None:
-        self._setting.hub.moved(self.lease.run_id, state)
+    def _moved(self, state: v1.RunState.ValueType | None = None, sequence: int = 0) -> None:
+        self._setting.hub.moved(self.lease.run_id, state, sequence)
         self._setting.announcer.announce(self.lease.run_id)
 
     def _event(self, **happened: object) -> NewEvent:

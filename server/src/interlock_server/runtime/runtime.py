@@ -24,7 +24,7 @@ from interlock_server.errors import (
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.capacity import Capacity
 from interlock_server.runtime.claims import Claims
-from interlock_server.runtime.desk import Decision, Desk
+from interlock_server.runtime.desk import Decision, Desk, Outcome
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.leg import Leg, Setting
 from interlock_server.runtime.views import Views
@@ -49,6 +49,9 @@ _CHORE_COUNT = 100
 """How many rows a chore takes at once."""
 
 _PASSED_OVER_MAX = 1_000
+_WAITING_SHARE = 0.7
+"""For this much of the grace calls may wait for their runs."""
+
 _POLL_SECONDS = 1.0
 _TIMER_SECONDS = 0.5
 _COUNT_SECONDS = 10.0
@@ -150,7 +153,7 @@ class Runtime:
         """
         self.is_closing = True
         # A little less, so that a call that waits in vain can still say why.
-        self._closes_at = asyncio.get_running_loop().time() + grace * 0.8
+        self._closes_at = asyncio.get_running_loop().time() + grace * _WAITING_SHARE
         self.hub.wake_all()
 
     def seconds_left(self) -> float:
@@ -182,7 +185,7 @@ class Runtime:
     # Runs.
 
     async def start_run(self, run: v1.Run, version: int | None, request: RequestKey) -> str:
-        """Starts a run, and gives its id; or the id of the one that the same request started.
+        """Starts a run here, and gives its id; or the id of the one that this request started.
 
         Raises:
             WorkflowNotFound: this server does not serve it.
@@ -216,11 +219,11 @@ class Runtime:
             self._drive(Lease(run_id, self._owner.name, 1, now + self._owner.lease), Memory(row))
         return run_id
 
-    async def decide(self, decision: Decision) -> int:
+    async def decide(self, decision: Decision) -> Outcome:
         """Records answers, all or none, and lets the run go on where nothing else waits.
 
         Returns:
-            The newest sequence before the decision: what comes after it is new.
+            What it led to; with a lease when the run goes on, here.
 
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
@@ -231,7 +234,7 @@ class Runtime:
         self._check_open()
         outcome = await self._desk.decide(decision)
         self._go_on(decision.run_id, outcome.lease)
-        return outcome.before
+        return outcome
 
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
         """Cancels a run: at once when it is paused, else before its next effect.
@@ -262,7 +265,7 @@ class Runtime:
     # Legs.
 
     def _go_on(self, run_id: str, lease: Lease | None) -> None:
-        self._moved(run_id)
+        self._moved(run_id, v1.RUN_STATE_RUNNING if lease else None)
         if lease is not None:
             self._drive(lease)
 
@@ -292,8 +295,8 @@ class Runtime:
         if not task.cancelled() and (problem := task.exception()):
             _log.error("leg failed", run_id=lease.run_id, exc_info=problem)
 
-    def _moved(self, run_id: str) -> None:
-        self.hub.moved(run_id)
+    def _moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
+        self.hub.moved(run_id, state)
         self._announcer.announce(run_id)
 
     def _digest_of(self, workflow: v1.Workflow) -> bytes:

@@ -16,14 +16,11 @@ from dataclasses import dataclass, replace
 from interlock import v1
 from interlock_server import limits
 from interlock_server.errors import RunNotFound, SequenceOutOfRange, ServerShutdown
-from interlock_server.runtime.hub import Hub, Subscription
+from interlock_server.runtime.hub import ENDED, RESTING, Hub, Subscription
 from interlock_server.store.database import Database
 from interlock_server.store.events import events_after
 from interlock_server.store.records import Tip
 from interlock_server.store.runs import run_tip
-
-ENDED = frozenset({v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED, v1.RUN_STATE_CANCELLED})
-RESTING = ENDED | {v1.RUN_STATE_PAUSED}
 
 _POLL_SECONDS = 1.0
 """How long to trust wake-ups before looking into the store."""
@@ -156,11 +153,16 @@ async def settle(
     run_id: str,
     seconds: float | None,
     seconds_left: Callable[[], float],
+    subscription: Subscription | None = None,
+    after: int = 0,
 ) -> None:
     """Waits until a run pauses or ends, or as long.
 
     Args:
         seconds_left: how long the server may still wait; endless until it closes.
+        subscription: one that was made before this process began to move the run on
+            from the sequence `after`, so that it need not look before it waits; unset
+            means that it looks.
 
     Raises:
         RunNotFound: there is no such run.
@@ -168,13 +170,19 @@ async def settle(
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + (seconds if seconds is not None else math.inf)
-    with hub.subscribe(run_id, wants_rest=True) as subscription:
-        while (await _tip(database, run_id)).state not in RESTING:
+    looks = subscription is None
+    with (
+        nullcontext(subscription) if subscription else hub.subscribe(run_id, wants_rest=True)
+    ) as waiter:
+        while waiter.rested_at <= after:
+            if looks and (await _tip(database, run_id)).state in RESTING:
+                return
             if (left := deadline - clock()) <= 0:
                 return
             if (still := seconds_left()) <= 0:
                 raise ServerShutdown
-            await subscription.wait(min(_POLL_SECONDS, left, still))
+            await waiter.wait(min(_POLL_SECONDS, left, still))
+            looks = True
 
 
 async def _tip(database: Database, run_id: str) -> Tip:

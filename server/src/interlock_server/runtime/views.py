@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from interlock import v1
 from interlock_server.engine.pauses import by_step
+from interlock_server.errors import RunNotFound
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.decisions import holds
 from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definitions_list
-from interlock_server.store.records import Missing, RunRow
+from interlock_server.store.records import Missing, RunRow, View
 from interlock_server.store.requirements import (
     requirements_current,
     requirements_current_tools,
 )
+from interlock_server.store.views import view_get
 
 _OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
 
@@ -42,11 +44,27 @@ class Views:
         if open_runs:
             found = await requirements_current(self._database, list(open_runs))
             for run_id, row in open_runs.items():
-                current = self.shown(found.get(run_id, []))
-                waiting = [one for one in current if one.state == v1.REQUIREMENT_STATE_PENDING]
-                row.run.step_requirements.extend(by_step(waiting))
-                row.run.missing_executor = await self._missing_of(row.digest, current)
+                await self._complete(View(row, found.get(run_id, [])))
         return [one.run for one in rows]
+
+    async def run(self, run_id: str) -> v1.Run:
+        """A run with its results, what it waits for, and what it lacks.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        view = await view_get(self._database, run_id)
+        if view is None:
+            raise RunNotFound(run_id)
+        if view.row.run.state in _OPEN:
+            await self._complete(view)
+        return view.row.run
+
+    async def _complete(self, view: View) -> None:
+        run, current = view.row.run, self.shown(view.current)
+        waiting = [one for one in current if one.state == v1.REQUIREMENT_STATE_PENDING]
+        run.step_requirements.extend(by_step(waiting))
+        run.missing_executor = await self._missing_of(view.row.digest, current)
 
     def shown(self, requirements: Sequence[v1.Requirement]) -> Sequence[v1.Requirement]:
         """Requirements as readers see them: with a claim only as long as it holds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from interlock_server.errors import (
     FieldViolation,
     InterlockError,
     InvalidField,
+    ServerShutdown,
     SizeLimitExceeded,
 )
 from interlock_server.service.errors import internal_status, status_of, unimplemented_status
@@ -27,6 +29,19 @@ _log = structlog.get_logger()
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every failed call its status; an unforeseen error is logged under an id, not shown."""
+
+    def __init__(self) -> None:
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """Ends the calls that are still under way; their callers are told to go elsewhere.
+
+        When the library does it, callers are told that they had cancelled.
+        """
+        self._is_cut = True
+        for task in self._calls:
+            task.cancel()
 
     async def intercept_service(
         self,
@@ -43,38 +58,53 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         read = handler.request_deserializer
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, read, method),
+                self._streaming(handler.unary_stream, read, method),
                 response_serializer=handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, read, method),
+            self._unary(handler.unary_unary, read, method),
             response_serializer=handler.response_serializer,
         )
 
+    def _unary(self, behavior: Any, read: Any, method: str) -> Any:
+        async def call(request: bytes, context: Any) -> Any:
+            with self._under_way():
+                try:
+                    return _sized(await behavior(_message(read, request), context))
+                except BaseException as error:  # noqa: BLE001
+                    await _abort(context, self._meant(error), method)
 
-def _unary(behavior: Any, read: Any, method: str) -> Any:
-    async def call(request: bytes, context: Any) -> Any:
+        return call
+
+    def _streaming(self, behavior: Any, read: Any, method: str) -> Any:
+        async def call(request: bytes, context: Any) -> AsyncIterator[Any]:
+            with self._under_way():
+                try:
+                    responses = behavior(_message(read, request), context)
+                    if inspect.isawaitable(responses):
+                        await responses  # It writes to the context, as the health service does.
+                        return
+                    async for response in responses:
+                        yield _sized(response)
+                except BaseException as error:  # noqa: BLE001
+                    await _abort(context, self._meant(error), method)
+
+        return call
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None, "the library makes a task for each call"
+        self._calls.add(task)
         try:
-            return _sized(await behavior(_message(read, request), context))
-        except BaseException as error:  # noqa: BLE001
-            await _abort(context, error, method)
+            yield
+        finally:
+            self._calls.discard(task)
 
-    return call
-
-
-def _streaming(behavior: Any, read: Any, method: str) -> Any:
-    async def call(request: bytes, context: Any) -> AsyncIterator[Any]:
-        try:
-            responses = behavior(_message(read, request), context)
-            if inspect.isawaitable(responses):
-                await responses  # It writes to the context by itself, as the health service does.
-                return
-            async for response in responses:
-                yield _sized(response)
-        except BaseException as error:  # noqa: BLE001
-            await _abort(context, error, method)
-
-    return call
+    def _meant(self, error: BaseException) -> BaseException:
+        if self._is_cut and isinstance(error, asyncio.CancelledError):
+            return ServerShutdown()
+        return error
 
 
 def _message(read: Any, request: bytes) -> Any:

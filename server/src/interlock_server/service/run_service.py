@@ -13,6 +13,7 @@ from interlock.v1 import run_service_pb2_grpc
 from interlock_server import limits
 from interlock_server.errors import RunNotFound, SequenceOutOfRange
 from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.hub import Subscription
 from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.tail import Watch, settle
 from interlock_server.service.pages import (
@@ -25,9 +26,9 @@ from interlock_server.service.pages import (
 )
 from interlock_server.service.streams import Streams
 from interlock_server.service.validation import Fields
-from interlock_server.store.events import events_after, results_get
+from interlock_server.store.events import events_after
 from interlock_server.store.records import Missing
-from interlock_server.store.runs import run_get, run_tip, runs_list
+from interlock_server.store.runs import run_tip, runs_list
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -45,8 +46,10 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             run = self._new_run(fields, request.spec)
             wait = fields.seconds("wait_timeout", request, "wait_timeout")
             key = fields.request_key("Run", request.request_id, request.spec)
-        run_id = await self._runtime.start_run(run, _version(request.spec), key)
-        return v1.RunResponse(run=await self._settled(run_id, wait))
+        with self._runtime.hub.subscribe(run.run_id, wants_rest=True) as early:
+            run_id = await self._runtime.start_run(run, _version(request.spec), key)
+            begun = early if run_id == run.run_id else None
+            return v1.RunResponse(run=await self._settled(run_id, wait, begun))
 
     async def RunStream(
         self, request: v1.RunStreamRequest, context: Context
@@ -68,8 +71,12 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         with Fields() as fields:
             decision = _decision(fields, request)
             wait = fields.seconds("wait_timeout", request, "wait_timeout")
-        await self._runtime.decide(decision)
-        return v1.ContinueRunResponse(run=await self._settled(request.run_id, wait))
+        with self._runtime.hub.subscribe(request.run_id, wants_rest=True) as early:
+            outcome = await self._runtime.decide(decision)
+            begun = early if outcome.lease else None
+            return v1.ContinueRunResponse(
+                run=await self._settled(request.run_id, wait, begun, outcome.before)
+            )
 
     async def ContinueRunStream(
         self, request: v1.ContinueRunStreamRequest, context: Context
@@ -78,8 +85,9 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             decision = _decision(fields, request)
             watch = _watch(fields, request.run_id, 0, request.stream_options)
         with self._runtime.hub.subscribe(watch.run_id, wants_live=watch.wants_live) as early:
-            before = await self._runtime.decide(decision)
-            stream = self._streams.run(v1.ContinueRunStreamResponse, watch.since(before), early)
+            outcome = await self._runtime.decide(decision)
+            watch = watch.since(outcome.before)
+            stream = self._streams.run(v1.ContinueRunStreamResponse, watch, early)
             async for response in stream:
                 yield response
 
@@ -90,7 +98,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             fields.name("run_id", request.run_id)
             after = fields.sequence("after_sequence", request.after_sequence)
             watch = _watch(fields, request.run_id, after, request.stream_options)
-        snapshot = await self._full(request.run_id)
+        snapshot = await self._runtime.views.run(request.run_id)
         if after > snapshot.last_sequence:
             raise SequenceOutOfRange(snapshot.last_sequence)
         yield v1.WatchRunResponse(snapshot=snapshot)
@@ -101,7 +109,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
     async def GetRun(self, request: v1.GetRunRequest, context: Context) -> v1.GetRunResponse:
         with Fields() as fields:
             fields.name("run_id", request.run_id)
-        return v1.GetRunResponse(run=await self._full(request.run_id))
+        return v1.GetRunResponse(run=await self._runtime.views.run(request.run_id))
 
     async def WaitRun(self, request: v1.WaitRunRequest, context: Context) -> v1.WaitRunResponse:
         with Fields() as fields:
@@ -154,7 +162,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
                 "CancelRun", request.request_id, request.run_id, request.reason
             )
         await self._runtime.cancel_run(request.run_id, request.reason, "", key)
-        return v1.CancelRunResponse(run=await self._full(request.run_id))
+        return v1.CancelRunResponse(run=await self._runtime.views.run(request.run_id))
 
     def _new_run(self, fields: Fields, spec: v1.RunSpec) -> v1.Run:
         world = self._runtime.world
@@ -172,19 +180,16 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             run.expire_time.FromDatetime(world.now() + timedelta(seconds=seconds))
         return run
 
-    async def _settled(self, run_id: str, seconds: float | None) -> v1.Run:
-        runtime = self._runtime
-        await settle(self._database, runtime.hub, run_id, seconds, runtime.seconds_left)
-        return await self._full(run_id)
-
-    async def _full(self, run_id: str) -> v1.Run:
-        """A run with its results and with what it waits for."""
-        row = await run_get(self._database, run_id)
-        if row is None:
-            raise RunNotFound(run_id)
-        row.run.step_results.extend(await results_get(self._database, run_id))
-        [run] = await self._runtime.views.complete([row])
-        return run
+    async def _settled(
+        self,
+        run_id: str,
+        seconds: float | None,
+        begun: Subscription | None = None,
+        after: int = 0,
+    ) -> v1.Run:
+        runtime, left = self._runtime, self._runtime.seconds_left
+        await settle(self._database, runtime.hub, run_id, seconds, left, begun, after)
+        return await runtime.views.run(run_id)
 
 
 def _version(spec: v1.RunSpec) -> int | None:

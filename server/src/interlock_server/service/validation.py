@@ -104,11 +104,8 @@ class Fields:
 
     def seconds(self, path: str, request: Message, field: str) -> float | None:
         """A span of time; `None` when it is unset."""
-        if not request.HasField(field):
-            return None
-        span: Duration = getattr(request, field)
-        seconds = span.seconds + span.nanos / 1e9
-        if seconds < 0:
+        seconds = _seconds(request, field)
+        if seconds is not None and seconds < 0:
             self.refuse(path, "is negative")
         return seconds
 
@@ -140,9 +137,9 @@ class Fields:
 
     def lease(self, path: str, request: Message) -> timedelta:
         """How long a claim holds."""
-        seconds = self.seconds(path, request, "lease_duration")
+        seconds = _seconds(request, "lease_duration")
         if seconds is None:
-            return timedelta(seconds=_LEASE_SECONDS_DEFAULT)
+            seconds = _LEASE_SECONDS_DEFAULT
         if not limits.claim_seconds_min <= seconds <= limits.claim_seconds_max:
             bounds = f"{limits.claim_seconds_min} and {limits.claim_seconds_max:,}"
             self.refuse(path, f"is not between {bounds} seconds")
@@ -185,6 +182,13 @@ class Fields:
         for path, one in zip(paths, resolutions, strict=True):
             self.resolution(path, one)
         return paths
+
+
+def _seconds(request: Message, field: str) -> float | None:
+    if not request.HasField(field):
+        return None
+    span: Duration = getattr(request, field)
+    return span.seconds + span.nanos / 1e9
 
 
 def _digest_of(*parts: Message | str) -> bytes:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock import v1
 from interlock_server.store.database import Database
@@ -58,13 +57,6 @@ async def definitions_list(database: Database) -> dict[bytes, v1.Workflow]:
     """Every definition that was ever served, by the hash of its content."""
     rows = await database.fetch(_LIST)
     return {row.digest: v1.Workflow.FromString(row.body) for row in rows}
-
-
-async def definition_read(connection: AsyncConnection, digest: bytes) -> v1.Workflow:
-    """The definition of a run, within a transaction: on its connection, not on one more."""
-    workflow = _one((await connection.execute(_GET, {"digest": digest})).fetchall())
-    assert workflow is not None, "a run's definition is kept with it"
-    return workflow
 
 
 async def definition_find(database: Database, workflow_id: str, version: int) -> v1.Workflow | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -14,7 +14,7 @@ from interlock_server import limits
 from interlock_server.store.database import Database
 
 _KINDS = {field.name: field for field in v1.RunEvent.DESCRIPTOR.oneofs_by_name["event"].fields}
-_RESULT_KINDS = [
+RESULT_KINDS = [
     field.number
     for field in _KINDS.values()
     if any(
@@ -22,6 +22,7 @@ _RESULT_KINDS = [
         for part in (field.message_type.fields if field.message_type else ())
     )
 ]
+"""The kinds of events that carry the result of a node."""
 
 EVENT_PARAMETERS = (
     bindparam("kinds", type_=ARRAY(SmallInteger)),
@@ -40,10 +41,6 @@ _AFTER = text("""
     ) AS measured
     WHERE bytes - octet_length(body) < :bytes ORDER BY sequence
 """)
-_RESULTS = text("""
-    SELECT kind, body FROM events
-    WHERE run_id = :run_id AND kind = ANY(:kinds) ORDER BY sequence
-""").bindparams(bindparam("kinds", type_=ARRAY(SmallInteger)))
 
 
 def event_arrays(events: Sequence[v1.RunEvent], keys: Sequence[str | None]) -> dict[str, Any]:
@@ -74,10 +71,9 @@ async def events_after(
     return events
 
 
-async def results_get(database: Database, run_id: str) -> list[v1.StepResult]:
-    """The results of a run's finished nodes, oldest first."""
-    rows = await database.fetch(_RESULTS, {"run_id": run_id, "kinds": _RESULT_KINDS})
-    events = [v1.RunEvent.FromString(row.body) for row in rows]
+def results_in(bodies: Iterable[bytes]) -> list[v1.StepResult]:
+    """The results in stored events of `RESULT_KINDS`."""
+    events = [v1.RunEvent.FromString(body) for body in bodies]
     happened = [getattr(event, _kind(event)) for event in events]
     return [one.result for one in happened if one.HasField("result")]
 

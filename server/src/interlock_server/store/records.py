@@ -124,6 +124,14 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class View:
+    """What readers see of a run: with its results, what it waits for, and what may yet start."""
+
+    row: RunRow
+    current: Sequence[v1.Requirement]
+
+
+@dataclass(frozen=True)
 class Answer:
     """A requirement with the key that asked for it."""
 
@@ -149,6 +157,24 @@ class RequestKey:
     caller: str
     request_id: str
     digest: bytes
+
+
+NO_REQUEST = RequestKey("", "", "", b"")
+"""What nobody asked for under an id."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a decision is made on.
+
+    Args:
+        known: requirements that are open, that it names, or that may yet start something.
+        first: the newest sequence before the same request, when it was made before.
+    """
+
+    row: RunRow
+    known: Sequence[v1.Requirement]
+    first: int | None
 
 
 @dataclass(frozen=True)

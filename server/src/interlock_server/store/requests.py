@@ -29,13 +29,22 @@ async def request_run(database: Database, request: RequestKey) -> str | None:
     Raises:
         RequestIdReused: it was another request.
     """
-    rows = await database.fetch(_FIND, _parameters(request)) if request.request_id else []
+    rows = await database.fetch(_FIND, request_parameters(request)) if request.request_id else []
     if not rows:
         return None
     if rows[0].digest != request.digest:
         raise RequestIdReused(request.request_id)
     run_id: str = rows[0].run_id
     return run_id
+
+
+async def request_note(
+    database: Database, request: RequestKey, run_id: str, sequence: int, now: datetime
+) -> None:
+    """Notes a request that found nothing left to do; one that is known stays as it was."""
+    if request.request_id:
+        noted = {"digest": request.digest, "run_id": run_id, "sequence": sequence, "now": now}
+        await database.fetch(_ADD, {**request_parameters(request), **noted})
 
 
 async def request_add(
@@ -55,7 +64,7 @@ async def request_add(
     if not request.request_id:
         return None
     noted = {"digest": request.digest, "run_id": run_id, "sequence": sequence, "now": now}
-    parameters = _parameters(request)
+    parameters = request_parameters(request)
     if (await connection.execute(_ADD, {**parameters, **noted})).fetchone():
         return None
     first = (await connection.execute(_FIND, parameters)).one()
@@ -65,7 +74,8 @@ async def request_add(
     return sequence_of_first
 
 
-def _parameters(request: RequestKey) -> dict[str, str]:
+def request_parameters(request: RequestKey) -> dict[str, str]:
+    """What identifies a request, as parameters of a statement."""
     return {
         "method": request.method,
         "caller": request.caller,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, TextClause, bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import BigInteger, DateTime, LargeBinary, SmallInteger, Text
+from sqlalchemy.types import DateTime, SmallInteger, Text
 
 from interlock import v1
 from interlock_server.store.database import Database
-from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
-from interlock_server.store.records import Answer, Owner, Page, Settled
+from interlock_server.store.records import Answer, Page
 
 REQUIREMENT_COLUMNS = """
     requirement_id, run_id, key, step_key, workflow_id, session_id, state, body, resolution,
     resolved_by, version, create_time, update_time, resolve_time, claimed_by, claim_epoch,
     claim_until
 """
-_UNSPENT = "(grant_digest IS NOT NULL AND spend_time IS NULL)"
+_NAMES = [name.strip() for name in REQUIREMENT_COLUMNS.split(",")]
+UNSPENT = "(grant_digest IS NOT NULL AND spend_time IS NULL)"
 _GET = text(
     f"SELECT {REQUIREMENT_COLUMNS} FROM requirements WHERE requirement_id = :requirement_id"
 )
@@ -30,14 +31,14 @@ _OF_RUN = text(
 )
 _LOCKED = text(f"""
     SELECT {REQUIREMENT_COLUMNS} FROM requirements
-    WHERE run_id = :run_id AND (state = 1 OR requirement_id = ANY(:ids) OR {_UNSPENT})
-    ORDER BY position FOR UPDATE
-""").bindparams(bindparam("ids", type_=ARRAY(Text)))
+    WHERE run_id = :run_id AND state = 1 ORDER BY position FOR UPDATE
+""")
 # Behind `state + 0` the planner does not see the index of all open ones, which it would take for
 # the smaller one as long as it does not know how many there are.
+CURRENT = f"(state + 0 = 1 OR {UNSPENT})"
 _CURRENT_OF_RUNS = text(f"""
     SELECT {REQUIREMENT_COLUMNS} FROM requirements
-    WHERE run_id = ANY(:run_ids) AND (state + 0 = 1 OR {_UNSPENT}) ORDER BY position
+    WHERE run_id = ANY(:run_ids) AND {CURRENT} ORDER BY position
 """).bindparams(bindparam("run_ids", type_=ARRAY(Text)))
 
 _MATCHES = """
@@ -79,47 +80,6 @@ _CHANGED = text(f"""
     bindparam("since", type_=DateTime(timezone=True)),
 )
 
-_RESOLVE = text("""
-    WITH answered AS (
-        UPDATE requirements SET state = :state, resolution = answer.resolution,
-            grant_digest = answer.grant_digest, resolved_by = :by, resolve_time = :now,
-            update_time = :now, version = version + 1
-        FROM unnest(:ids, :resolutions, :grants) AS answer (id, resolution, grant_digest)
-        WHERE requirement_id = answer.id
-    ), moved AS (
-        UPDATE runs SET
-            open_requirements = open_requirements - cardinality(:ids),
-            last_sequence = last_sequence + :event_count,
-            version = version + 1,
-            update_time = :now,
-            is_ready = CASE WHEN :claims THEN false ELSE is_ready OR :is_ready END,
-            state = CASE WHEN :claims THEN 2 ELSE state END,
-            pause_kind = CASE WHEN :claims THEN 0 ELSE pause_kind END,
-            owner = CASE WHEN :claims THEN :owner ELSE owner END,
-            lease_until = CASE WHEN :claims THEN :lease_until ELSE lease_until END,
-            epoch = epoch + CASE WHEN :claims THEN 1 ELSE 0 END,
-            commits = CASE WHEN :claims THEN 0 ELSE commits END
-        WHERE run_id = :run_id
-        RETURNING run_id, last_sequence, epoch
-    ), appended AS (
-        INSERT INTO events (run_id, sequence, kind, key, body)
-        SELECT moved.run_id, moved.last_sequence - :event_count + event.ordinality, event.kind,
-            event.key, event.body
-        FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
-    )
-    SELECT epoch FROM moved
-""").bindparams(
-    *EVENT_PARAMETERS,
-    bindparam("ids", type_=ARRAY(Text)),
-    bindparam("state", type_=SmallInteger),
-    bindparam("resolutions", type_=ARRAY(LargeBinary)),
-    bindparam("grants", type_=ARRAY(LargeBinary)),
-    bindparam("now", type_=DateTime(timezone=True)),
-    bindparam("lease_until", type_=DateTime(timezone=True)),
-    bindparam("event_count", type_=BigInteger),
-)
-
-
 _DUE = text(f"""
     SELECT {REQUIREMENT_COLUMNS} FROM requirements
     WHERE state = 1 AND expire_time <= :now AND requirement_id <> ALL(:passed_over)
@@ -131,7 +91,7 @@ _DUE = text(f"""
 _CURRENT_TOOLS = text(f"""
     SELECT agent_name, tool_name FROM requirements WHERE state = 1 AND agent_name <> ''
     UNION
-    SELECT agent_name, tool_name FROM requirements WHERE {_UNSPENT} AND agent_name <> ''
+    SELECT agent_name, tool_name FROM requirements WHERE {UNSPENT} AND agent_name <> ''
 """)
 
 
@@ -146,15 +106,9 @@ async def requirement_get(database: Database, requirement_id: str) -> v1.Require
 
 
 async def requirements_of_run(database: Database, run_id: str) -> list[Answer]:
-    """All requirements of a run, in the order of asking, with the keys that asked.
-
-    Without claims: what a run does and says must not depend on who is at work on its calls.
-    """
+    """All requirements of a run, in the order of asking, with the keys that asked."""
     rows = await database.fetch(_OF_RUN, {"run_id": run_id})
-    answers = [Answer(row.key, requirement_of(row)) for row in rows]
-    for one in answers:
-        one.requirement.ClearField("claim")
-    return answers
+    return [Answer(row.key, requirement_of(row)) for row in rows]
 
 
 async def requirements_current(
@@ -170,50 +124,10 @@ async def requirements_current(
     return current
 
 
-async def requirements_lock(
-    connection: AsyncConnection, run_id: str, requirement_ids: Sequence[str]
-) -> list[v1.Requirement]:
-    """Of a locked run, in the order of asking: what is open, what is named, what may yet start."""
-    parameters = {"run_id": run_id, "ids": list(requirement_ids)}
-    return [requirement_of(row) for row in await connection.execute(_LOCKED, parameters)]
-
-
-async def requirements_resolve(
-    connection: AsyncConnection,
-    run_id: str,
-    answers: Sequence[Settled],
-    events: Sequence[v1.RunEvent],
-    *,
-    state: v1.RequirementState.ValueType,
-    by: str,
-    is_ready: bool,
-    claims: bool,
-    owner: Owner,
-    now: datetime,
-) -> int:
-    """Records answers to locked, open requirements of a locked run, and gives the run's epoch.
-
-    Args:
-        state: resolved by a person, or expired.
-        is_ready: a step has everything it waits for.
-        claims: the run goes on at once, under `owner`.
-    """
-    parameters: dict[str, Any] = {
-        **event_arrays(events, [None] * len(events)),
-        "run_id": run_id,
-        "ids": [one.requirement_id for one in answers],
-        "resolutions": [one.resolution and one.resolution.SerializeToString() for one in answers],
-        "grants": [one.grant for one in answers],
-        "state": state,
-        "by": by,
-        "is_ready": is_ready,
-        "claims": claims,
-        "owner": owner.name,
-        "lease_until": now + owner.lease,
-        "now": now,
-    }
-    epoch: int = (await connection.execute(_RESOLVE, parameters)).one().epoch
-    return epoch
+async def requirements_lock(connection: AsyncConnection, run_id: str) -> list[v1.Requirement]:
+    """What is open in a locked run, in the order of asking."""
+    rows = await connection.execute(_LOCKED, {"run_id": run_id})
+    return [requirement_of(row) for row in rows]
 
 
 async def requirements_due(
@@ -271,7 +185,13 @@ def _matching(selected: v1.RequirementFilter) -> dict[str, Any]:
     }
 
 
-def requirement_of(row: Row[Any]) -> v1.Requirement:
+def requirements_in(rows: Iterable[Sequence[Any]]) -> list[Answer]:
+    """Requirements that were read with their run: rows of `REQUIREMENT_COLUMNS`."""
+    named = (SimpleNamespace(**dict(zip(_NAMES, row, strict=True))) for row in rows)
+    return [Answer(row.key, requirement_of(row)) for row in named]
+
+
+def requirement_of(row: Any) -> v1.Requirement:
     """A row as the contract shows it."""
     requirement = v1.Requirement.FromString(row.body)
     requirement.run_id = row.run_id

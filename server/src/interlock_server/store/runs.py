@@ -31,14 +31,14 @@ from interlock_server.store.sessions import session_merge
 
 OPEN_STATES = (v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED)
 
-_COLUMNS = """
+RUN_COLUMNS = """
     runs.run_id, runs.workflow_id, runs.digest, runs.session_id, runs.state, runs.pause_kind,
     runs.started_by, runs.labels, runs.body, runs.session_state, runs.last_sequence, runs.version,
     runs.epoch, runs.is_ready, runs.cancel_requested, runs.cancel_reason, runs.cancelled_by,
     runs.create_time, runs.update_time, runs.end_time, runs.expire_time,
     definitions.version AS workflow_version
 """
-_FROM = "FROM runs JOIN definitions USING (digest)"
+RUN_FROM = "FROM runs JOIN definitions USING (digest)"
 
 _CREATE = text("""
     WITH request AS (
@@ -187,12 +187,12 @@ _REOPEN = text("""
     WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch RETURNING run_id
 """)
 
-_GET = text(f"SELECT {_COLUMNS} {_FROM} WHERE run_id = :run_id")
-_GET_LOCKED = text(f"SELECT {_COLUMNS} {_FROM} WHERE run_id = :run_id FOR UPDATE OF runs")
+_GET = text(f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE run_id = :run_id")
+_GET_LOCKED = text(f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE run_id = :run_id FOR UPDATE OF runs")
 _TIP = text("SELECT state, last_sequence FROM runs WHERE run_id = :run_id")
 
 _LIST = text(f"""
-    SELECT {_COLUMNS} {_FROM}
+    SELECT {RUN_COLUMNS} {RUN_FROM}
     WHERE (:workflow_id = '' OR runs.workflow_id = :workflow_id)
         AND (:session_id = '' OR runs.session_id = :session_id)
         AND (cardinality(:states) = 0 OR runs.state = ANY(:states))
@@ -416,13 +416,13 @@ async def run_reopen(database: Database, lease: Lease) -> bool:
 async def run_get(database: Database, run_id: str) -> RunRow | None:
     """A run, without its results and requirements."""
     rows = await database.fetch(_GET, {"run_id": run_id})
-    return _run_row(rows[0]) if rows else None
+    return run_row(rows[0]) if rows else None
 
 
 async def run_lock(connection: AsyncConnection, run_id: str) -> RunRow | None:
     """A run, locked until the transaction ends."""
     row = (await connection.execute(_GET_LOCKED, {"run_id": run_id})).fetchone()
-    return _run_row(row) if row else None
+    return run_row(row) if row else None
 
 
 async def run_tip(database: Database, run_id: str) -> Tip | None:
@@ -456,7 +456,7 @@ async def runs_list(
         "agent_names": [agent for agent, _ in missing.tools],
         "tool_names": [tool for _, tool in missing.tools],
     }
-    return [_run_row(row) for row in await database.fetch(_LIST, parameters)]
+    return [run_row(row) for row in await database.fetch(_LIST, parameters)]
 
 
 async def run_end(
@@ -555,7 +555,8 @@ def _lease_parameters(lease: Lease) -> dict[str, Any]:
     return {"run_id": lease.run_id, "owner": lease.owner, "epoch": lease.epoch}
 
 
-def _run_row(row: Row[Any]) -> RunRow:
+def run_row(row: Row[Any]) -> RunRow:
+    """A row as the contract shows it, with what only the runtime needs."""
     run = v1.Run.FromString(row.body)
     run.run_id = row.run_id
     run.workflow_id = row.workflow_id

@@ -34,7 +34,7 @@ class EventStream(ResumingStream[RunReply, Event[Any]]):
         return self._run_cursor.snapshot
 
 
-_SLICE_SECONDS = 30.0
+SLICE_SECONDS = 30.0
 """Longest wait in one call, so that no proxy takes it for dead."""
 
 _SETTLED = frozenset(
@@ -206,10 +206,10 @@ class Runs:
     ) -> RunOutput:
         """Waits in slices: first in the call that starts the wait, then in `WaitRun`."""
         clock = self._caller.wire.clock
-        end = clock() + (math.inf if wait_timeout is None else _not_negative(wait_timeout))
-        run = await start(max(0.0, min(_SLICE_SECONDS, end - clock())))
+        end = clock() + (math.inf if wait_timeout is None else not_negative(wait_timeout))
+        run = await start(max(0.0, min(SLICE_SECONDS, end - clock())))
         while run.state not in _SETTLED and (remaining := end - clock()) > 0:
-            run = await self._wait_once(run.run_id, min(_SLICE_SECONDS, remaining))
+            run = await self._wait_once(run.run_id, min(SLICE_SECONDS, remaining))
         return RunOutput(run)
 
 
@@ -235,7 +235,12 @@ def run_filter(
     )
 
 
-def _not_negative(seconds: float) -> float:
+def not_negative(seconds: float) -> float:
+    """Checks a time to wait.
+
+    Raises:
+        ValueError: it is negative.
+    """
     if seconds < 0:
         raise ValueError(f"wait_timeout is {seconds!r} seconds: it cannot be negative")
     return seconds

@@ -1,0 +1,1 @@
+"""The conformance driver of the Python clients: see clients/conformance/README.md."""

@@ -1,0 +1,32 @@
+"""Views: all that readers see of a run, of one moment."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import SmallInteger
+
+from interlock_server.store.database import Database
+from interlock_server.store.events import RESULT_KINDS, results_in
+from interlock_server.store.records import View
+from interlock_server.store.requirements import CURRENT, REQUIREMENT_COLUMNS, requirements_in
+from interlock_server.store.runs import RUN_COLUMNS, RUN_FROM, run_row
+
+_VIEW = text(f"""
+    SELECT {RUN_COLUMNS},
+        ARRAY(SELECT body FROM events
+            WHERE run_id = runs.run_id AND kind = ANY(:kinds) ORDER BY sequence) AS results,
+        ARRAY(SELECT ROW({REQUIREMENT_COLUMNS}) FROM requirements
+            WHERE run_id = runs.run_id AND {CURRENT} ORDER BY requirements.position) AS current
+    {RUN_FROM} WHERE runs.run_id = :run_id
+""").bindparams(bindparam("kinds", type_=ARRAY(SmallInteger)))
+
+
+async def view_get(database: Database, run_id: str) -> View | None:
+    """A run with the results of its finished nodes, what it waits for, and what may yet start."""
+    rows = await database.fetch(_VIEW, {"run_id": run_id, "kinds": RESULT_KINDS})
+    if not rows:
+        return None
+    row = run_row(rows[0])
+    row.run.step_results.extend(results_in(rows[0].results))
+    return View(row, [one.requirement for one in requirements_in(rows[0].current)])
