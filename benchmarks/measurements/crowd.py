@@ -26,6 +26,7 @@ def measure(stage: Stage) -> Outcome:
     many = _MANY_QUICKLY if stage.options.is_quick else _MANY
     counts = (_FEW, many)
     databases = {count: _crowded(stage, count) for count in counts}
+    stage.postgres.execute("CHECKPOINT")  # What was written for that is written.
     cycles, pages = [], []
     for count in counts:
         name = f"{count:,} paused runs"
