@@ -18,6 +18,7 @@ _FEW = 3 * PAGE_SIZE
 """Enough for two pages of the inbox, which would cost nothing where they are empty."""
 
 _MANY, _MANY_QUICKLY = 1_000_000, 100_000
+_MORE_RUNS = ("--open-runs-max", str(2 * _MANY))
 _TARGET = 0.9
 _LANES = 16
 
@@ -30,7 +31,8 @@ def measure(stage: Stage) -> Outcome:
     cycles, pages = [], []
     for count in counts:
         name = f"{count:,} paused runs"
-        server = serve_interlock(stage, stage.postgres.url(databases[count]), name=f"among {count}")
+        url = stage.postgres.url(databases[count])
+        server = serve_interlock(stage, url, *_MORE_RUNS, name=f"among {count}")
         cycling = Contender(name, databases[count], grpc_client(stage, server), server)
         command = ours("clients.inbox", server.ready["target"])
         inbox = replace(cycling, client=stage.child(f"inbox of {count}", command))
