@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from benchmarks.measurements import (
     workers,
 )
 from benchmarks.outcome import Outcome
+from benchmarks.stacks import Stacks
 from benchmarks.stage import Options, Stage, say, stage
 
 MEASUREMENTS: Mapping[str, Callable[[Stage], Outcome]] = {
@@ -45,6 +48,8 @@ _LOOKS = ROOT / ".cache/benchmarks"
 
 
 def main() -> None:
+    # Whoever ends the harness ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # The harness starts processes, and forks none.
     arguments = _arguments()
     options = Options(
@@ -53,6 +58,7 @@ def main() -> None:
         seconds=arguments.seconds,
         lanes=tuple(map(int, arguments.lanes)),
         against=tuple(arguments.against),
+        profiles=arguments.profile,
     )
     folder = arguments.results or (_LOOKS if options.is_quick else _RESULTS)
     for name in arguments.only:
@@ -68,6 +74,8 @@ def _measure(name: str, options: Options, folder: Path) -> None:
         where = circumstances(everything.postgres)
         with everything.scene():
             outcome = MEASUREMENTS[name](everything)
+        for path in everything.stacks:
+            report.show(name, Outcome(tables=Stacks(path).tables(path.name)))
     report.show(name, outcome)
     report.write(folder, name, outcome, where)
 
@@ -82,6 +90,9 @@ def _arguments() -> argparse.Namespace:
         help=f"what to measure; default: all of {', '.join(MEASUREMENTS)}",
     )
     parser.add_argument("--quick", action="store_true", help="a look, which is no result")
+    parser.add_argument(
+        "--profile", action="store_true", help="say where Interlock's servers spend their time"
+    )
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="where results go")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns for everybody")
     parser.add_argument("--seconds", type=float, metavar="S", help="the length of a turn")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.children import Child, ours, theirs
+from benchmarks.sampler import sampled
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_of
 
@@ -91,7 +93,7 @@ def serve_interlock(
     *options: str,
     name: str = "interlock",
     app: str = "interlock_app",
-    run_by: Sequence[str] = (sys.executable,),
+    run_by: Sequence[str] = (),
 ) -> Child:
     """Starts an Interlock server on a database that has its tables.
 
@@ -99,10 +101,22 @@ def serve_interlock(
         app: the module, among the contenders, that has the workflows.
         run_by: the command that runs a module.
     """
+    runs = run_by or _runner(stage)
     place = f"benchmarks.contenders.{app}:app"
-    command = [*run_by, "-m", "interlock_server.cli", "serve", place, "--log-format", "json"]
+    command = [*runs, "-m", "interlock_server.cli", "serve", place, "--log-format", "json"]
     env = {"INTERLOCK_DATABASE_URL": url, "INTERLOCK_ADDRESS": "127.0.0.1:0"}
-    return stage.child(name, [*command, *options], env, heeds_input=False)
+    server = stage.child(name, [*command, *options], env, heeds_input=False)
+    if stage.options.profiles and not run_by:
+        server.signal(signal.SIGUSR1)  # Its start is not what was asked for.
+    return server
+
+
+def _runner(stage: Stage) -> list[str]:
+    """What runs a server: Python, and where that was asked for, the sampler."""
+    if not stage.options.profiles:
+        return [sys.executable]
+    stage.stacks.append(stage.folder / f"server {len(stage.stacks) + 1}")
+    return sampled(stage.stacks[-1])
 
 
 def serve_floor(stage: Stage, url: str, *, run_by: Sequence[str] = (sys.executable,)) -> Child:

@@ -41,29 +41,33 @@ class Sampler:
         atexit.register(self._write)
 
     def _begin(self) -> None:
-        self._seconds: Counter[Stack] = Counter()
-        self._thread_seen = time.thread_time()
-        self._process_begun, self._thread_begun = time.process_time(), self._thread_seen
+        self._nanoseconds: Counter[Stack] = Counter()
+        self._thread_seen = self._thread_begun = time.thread_time_ns()
+        self._process_begun = time.process_time_ns()
 
     def _look(self, _number: int, frame: FrameType | None) -> None:
-        now = time.thread_time()
+        now = time.thread_time_ns()
         stack = []
         while frame is not None:
             stack.append(frame.f_code)
             frame = frame.f_back
-        self._seconds[tuple(stack)] += now - self._thread_seen  # type: ignore[assignment]
-        self._thread_seen = time.thread_time()
+        self._nanoseconds[tuple(stack)] += now - self._thread_seen
+        self._thread_seen = time.thread_time_ns()
 
     def _write(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        everything = time.process_time() - self._process_begun
-        others = everything - (time.thread_time() - self._thread_begun)
+        everything = time.process_time_ns() - self._process_begun
+        others = everything - (time.thread_time_ns() - self._thread_begun)
         stacks = [
-            {"seconds": seconds, "stack": [_place(code) for code in reversed(stack)]}
-            for stack, seconds in self._seconds.items()
+            [nanoseconds, [_place(code) for code in reversed(stack)]]
+            for stack, nanoseconds in self._nanoseconds.items()
         ]
-        stacks.append({"seconds": others, "stack": ["other threads"]})
-        self._path.write_text(json.dumps(stacks))
+        self._path.write_text(json.dumps([*stacks, [others, ["other threads"]]]))
+
+
+def sampled(path: Path) -> list[str]:
+    """The command that runs a module, and writes its stacks to a file."""
+    return [sys.executable, "-m", __name__, str(path)]
 
 
 def _place(code: CodeType) -> str:

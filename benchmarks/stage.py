@@ -27,6 +27,7 @@ class Options:
         seconds: how long a turn is; unset means as the measurement says.
         lanes: how many at once, where that is what is varied; empty means as it says.
         against: whom to measure beside Interlock; empty means everybody.
+        profiles: look into Interlock's servers, and say where their CPU time goes.
     """
 
     is_quick: bool = False
@@ -34,15 +35,21 @@ class Options:
     seconds: float | None = None
     lanes: tuple[int, ...] = ()
     against: tuple[str, ...] = ()
+    profiles: bool = False
 
 
 @dataclass
 class Stage:
-    """A database server, a folder, and the processes that were started."""
+    """A database server, a folder, and the processes that were started.
+
+    Args:
+        stacks: files of those that were looked into.
+    """
 
     folder: Path
     postgres: Postgres
     options: Options
+    stacks: list[Path] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def child(

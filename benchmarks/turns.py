@@ -57,7 +57,7 @@ def play(stage: Stage, contenders: Sequence[Contender], lanes: Sequence[int]) ->
     """Gives everybody turns; who begins changes, so that nobody is always the last."""
     options = stage.options
     rounds = options.rounds or (3 if options.is_quick else 5)
-    seconds = options.seconds or (2.0 if options.is_quick else 3.0)
+    seconds = options.seconds or (1.5 if options.is_quick else 2.5)
     names = [one.name for one in contenders]
     turns = Turns(names, lanes, {(name, count): [] for name in names for count in lanes})
     for number in range(rounds):

@@ -18,6 +18,7 @@ _FEW = 3 * PAGE_SIZE
 """Enough for two pages of the inbox, which would cost nothing where they are empty."""
 
 _MANY, _MANY_QUICKLY = 1_000_000, 100_000
+_MORE_RUNS = ("--open-runs-max", str(2 * _MANY))
 _TARGET = 0.9
 _LANES = 16
 
@@ -26,10 +27,12 @@ def measure(stage: Stage) -> Outcome:
     many = _MANY_QUICKLY if stage.options.is_quick else _MANY
     counts = (_FEW, many)
     databases = {count: _crowded(stage, count) for count in counts}
+    stage.postgres.execute("CHECKPOINT")  # What was written for that is written.
     cycles, pages = [], []
     for count in counts:
         name = f"{count:,} paused runs"
-        server = serve_interlock(stage, stage.postgres.url(databases[count]), name=f"among {count}")
+        url = stage.postgres.url(databases[count])
+        server = serve_interlock(stage, url, *_MORE_RUNS, name=f"among {count}")
         cycling = Contender(name, databases[count], grpc_client(stage, server), server)
         command = ours("clients.inbox", server.ready["target"])
         inbox = replace(cycling, client=stage.child(f"inbox of {count}", command))

@@ -14,7 +14,7 @@ _GATED_STEP = "gated step"
 
 
 def measure(stage: Stage) -> Outcome:
-    lanes = stage.options.lanes or ((16,) if stage.options.is_quick else (1, 16, 64))
+    lanes = stage.options.lanes or ((16,) if stage.options.is_quick else (1, 16))
     say("starting Interlock and the floor")
     gated_tool = start(stage, INTERLOCK)
     assert gated_tool.server is not None

@@ -30,7 +30,7 @@ class Seen:
 
 
 def measure(stage: Stage) -> Outcome:
-    batches, count = (2, 20) if stage.options.is_quick else (5, 50)
+    batches, count = (2, 20) if stage.options.is_quick else (4, 50)
     url = stage.database("replicas", migrated=True)
     servers = [serve_interlock(stage, url, name=f"replica-{number}") for number in (1, 2)]
     with connected(servers[0].ready["target"]) as one, connected(servers[1].ready["target"]) as two:

@@ -200,13 +200,12 @@ class Work:
     # Executing.
 
     async def _execute(self, call: Call) -> None:
-        job = self._crew.start(self._handlers[call.tool_name], call)
         try:
+            job = self._crew.start(self._handlers[call.tool_name], call)
             call.outcome = await self._outcome(call, job)
             self._terms.on_end(call)
         except Exception as error:  # noqa: BLE001 # `run` raises it
             self._failure = self._failure or error
-            _tell(call, job)
             self._crew.stop(None)
 
     async def _outcome(self, call: Call, job: Job) -> Outcome:
@@ -218,6 +217,9 @@ class Work:
             return await self._drop(call, job)
         except Interrupted:
             return await (self._hurry(call, job) if job.has_ended else self._part(call, job))
+        except InterlockError:
+            _tell(call, job)
+            raise
 
     async def _keep(self, call: Call, job: Job) -> None:
         """Keeps the claim for as long as the handler is at work."""
