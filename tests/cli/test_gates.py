@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.cli.conftest import Command, Terminal
 
+from interlock_server.cli.exits import Exit
+
 Paused = Callable[..., tuple[str, str]]
 
 
@@ -43,8 +45,8 @@ def test_every_kind_is_shown_and_answered(interlock: Command, paused: Paused) ->
         assert f"interlock {command[0]} {known}" in told.out
         listed = interlock("pending", "--run", run_id, "--kind", kind.lower())
         assert known in listed.out
-        done = interlock(command[0], known, *command[1:])
-        assert done.code == 0, done.err
+        done = interlock(command[0], known, *command[1:], "--follow")
+        assert done.code in (Exit.OK, Exit.RUN_PAUSED), done.err
     run = interlock("runs", run_id, "--json").json
     assert run["state"] == "RUN_STATE_COMPLETED"
     assert "Right, then on" in json.loads(run["outputJson"])
@@ -55,7 +57,8 @@ def test_a_rejection_says_what_it_does(interlock: Command, paused: Paused) -> No
     assert "skip, or cancel" in interlock("pending", known).out
     wrong = interlock("reject", known, "--on-reject", "retry")
     assert "the choices here are: SKIP, CANCEL" in wrong.err
-    assert interlock("reject", known, "--on-reject", "cancel", "--note", "stop").code == 0
+    rejected = interlock("reject", known, "--on-reject", "cancel", "--note", "stop", "--follow")
+    assert rejected.code == Exit.RUN_CANCELLED, rejected.err
     assert interlock("runs", run_id, "--json").json["state"] == "RUN_STATE_CANCELLED"
     told = interlock("watch", run_id).out
     assert "gated waits for approval of the step" in told
