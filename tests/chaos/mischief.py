@@ -173,7 +173,7 @@ class Mischief:
         self._diary.note(f"{server}, cut off while all commits wait", "stalls")
         with suppress(StoreUnavailable):
             async with self._stage.database.transaction() as connection:
-                await connection.execute(_LOCK_RUNS)
+                await connection.fetch(_LOCK_RUNS)
                 await asyncio.sleep(random.uniform(0.0, 0.2))
                 server.proxy.cut(random)
                 await asyncio.sleep(random.uniform(0.0, 0.5))

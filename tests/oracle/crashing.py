@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import TextClause
-from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.oracle.building import build, decide
 from tests.oracle.stored import Stored, stored
 from tests.oracle.watching import Log
@@ -27,7 +26,7 @@ from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.tail import settle
 from interlock_server.runtime.world import World as Machine
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database
 from interlock_server.store.definitions import definition_add
 from interlock_server.store.journal import memory_load
 from interlock_server.store.records import Answer, RequestKey
@@ -96,7 +95,7 @@ class Mortal(Database):
 
     def __init__(self, database: Database, fate: Fate) -> None:
         self.url = database.url
-        self._engine = database._engine
+        self._database = database
         self._fate = fate
 
     async def fetch(
@@ -104,18 +103,18 @@ class Mortal(Database):
     ) -> Sequence[Any]:
         if not _WRITES.search(str(statement)):
             self._fate.live()
-            return await super().fetch(statement, parameters)
+            return await self._database.fetch(statement, parameters)
         self._fate.moment("before a commit")
         with self._fate.sends():
-            rows = await super().fetch(statement, parameters)
+            rows = await self._database.fetch(statement, parameters)
         self._fate.moment("after a commit")
         return rows
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         self._fate.live()
         with self._fate.sends():
-            async with super().transaction() as connection:
+            async with self._database.transaction() as connection:
                 yield connection
                 self._fate.moment("before a commit")
         self._fate.moment("after a commit")

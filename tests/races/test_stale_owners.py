@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, literal_column, select, text
+from sqlalchemy import text
 from tests.races.replicas import cancel_is_stored, deafen, replicas, seen_everywhere
 from tests.support.service import Served, confirm, open_requirements
 from tests.support.workbench import Ledger, Point, agent, app_of, is_dense, rest, start
@@ -224,10 +224,10 @@ async def _cancelled(scene: Scene) -> None:
 
 async def _rows(service: Served) -> list[Any]:
     """Every row of every table, with its place and the transaction that wrote it."""
-    version = [literal_column(name, Text) for name in ("ctid::text", "xmin::text")]
+    every = "SELECT ctid::text, xmin::text, * FROM {}"
     async with service.runtime.database.transaction() as connection:
         return [
-            (table.name, sorted(map(str, await connection.execute(select(*version, table)))))
+            (table.name, sorted(map(str, await connection.fetch(text(every.format(table.name))))))
             for table in metadata.sorted_tables
         ]
 

@@ -16,8 +16,8 @@ from interlock import v1
 from interlock_server import Interlock, Step, call
 from interlock_server.runtime import leg
 from interlock_server.runtime.runtime import Timing
+from interlock_server.store.commits import run_commit
 from interlock_server.store.records import Progress
-from interlock_server.store.runs import run_commit
 
 QUICK = Timing(lease=10, commit_delay=0)
 

@@ -16,10 +16,10 @@ from interlock_server import Condition, Parallel, Step, call
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime import leg
 from interlock_server.runtime.runtime import Timing
+from interlock_server.store.commits import run_commit
 from interlock_server.store.database import Database
 from interlock_server.store.journal import memory_load
 from interlock_server.store.records import Change, Progress
-from interlock_server.store.runs import run_commit
 
 
 async def test_a_run_whose_progress_cannot_be_stored_fails_and_names_no_inner_thing(

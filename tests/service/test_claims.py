@@ -215,7 +215,7 @@ async def test_calls_that_others_have_in_hand_are_waited_for_a_moment(database_u
     async with served(calls_at_once("fetch", "fetch"), database_url) as service:
         await service.run("Work")
         async with service.runtime.database.transaction() as connection:
-            await connection.execute(text("SELECT FROM requirements FOR UPDATE"))
+            await connection.fetch(text("SELECT FROM requirements FOR UPDATE"))
             async with asyncio.timeout(10):
                 assert await claim(service) is None
             waiting = asyncio.ensure_future(claimed(service, wait=60))

@@ -126,7 +126,7 @@ async def test_a_run_may_begin_in_a_session_that_is_being_deleted(database_url: 
     async with served(agent_app(["done"]), database_url) as service:
         await update(service, '{"old":true}', allow_missing=True)
         async with service.runtime.database.transaction() as connection:
-            await connection.execute(text("DELETE FROM sessions"))
+            await connection.fetch(text("DELETE FROM sessions"))
             running = asyncio.ensure_future(service.run("Work", session_id="s"))
             await somebody_waits(service)
         assert (await running).state == v1.RUN_STATE_COMPLETED

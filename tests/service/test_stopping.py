@@ -83,7 +83,7 @@ async def test_a_call_under_way_is_finished(database_url: str) -> None:
         await service.sessions.UpdateSession(create)
         change = v1.UpdateSessionRequest(session=v1.Session(session_id="s", state_json='{"a":1}'))
         async with service.runtime.database.transaction() as connection:
-            await connection.execute(text("SELECT FROM sessions FOR UPDATE"))
+            await connection.fetch(text("SELECT FROM sessions FOR UPDATE"))
             changing = asyncio.ensure_future(service.sessions.UpdateSession(change))
             await somebody_waits(service)
             stopping = asyncio.ensure_future(service.server.stop(10))
@@ -99,7 +99,7 @@ async def test_a_call_that_outlasts_the_grace_is_told_to_go_elsewhere(database_u
         create = v1.UpdateSessionRequest(session=v1.Session(session_id="s"), allow_missing=True)
         await service.sessions.UpdateSession(create)
         async with service.runtime.database.transaction() as connection:
-            await connection.execute(text("SELECT FROM sessions FOR UPDATE"))
+            await connection.fetch(text("SELECT FROM sessions FOR UPDATE"))
             change = v1.Session(session_id="s", state_json='{"a":1}')
             changing = asyncio.ensure_future(
                 service.sessions.UpdateSession(v1.UpdateSessionRequest(session=change))

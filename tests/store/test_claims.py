@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,7 @@ async def name_of(taking: Any) -> str | None:
 async def lock(connection: Any, *names: str) -> None:
     """As a decision does."""
     statement = text("SELECT FROM requirements WHERE requirement_id = ANY(:names) FOR UPDATE")
-    await connection.execute(statement, {"names": list(names)})
+    await connection.fetch(statement, {"names": list(names)})
 
 
 async def test_a_call_in_other_hands_is_passed_over(database: Database) -> None:
@@ -65,7 +66,7 @@ async def test_a_claim_that_waits_for_a_decision_finds_what_it_did(database: Dat
         async with asyncio.timeout(10):
             while len(await database.fetch(waiting)) < 2:
                 await asyncio.sleep(0.005)
-        await connection.execute(answered)
+        await connection.fetch(answered)
     assert await renewing is None
     assert await releasing is None
     stored = await requirement_get(database, "a")
@@ -119,4 +120,4 @@ async def _rows_read(database: Database, given: Wanted) -> int:
         rows += node.get("Rows Removed by Filter", 0) * node["Actual Loops"]
         return int(rows) + sum(map(total, node.get("Plans", ())))
 
-    return total(plan[0]["Plan"])
+    return total(json.loads(plan)[0]["Plan"])

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from tests.store.rows import OWNER, a_run, now
 
 from interlock import v1
+from interlock_server.store.commits import run_commit
 from interlock_server.store.database import Database
 from interlock_server.store.decisions import basis_read, decision_record
 from interlock_server.store.events import events_after
@@ -25,7 +26,7 @@ from interlock_server.store.records import (
     Settled,
     Spent,
 )
-from interlock_server.store.runs import run_commit, run_get
+from interlock_server.store.runs import run_get
 from interlock_server.store.sessions import session_get
 
 DIGEST, OTHER_DIGEST = b"d" * 32, b"o" * 32

@@ -11,6 +11,7 @@ from tests.store.rows import OTHER, OWNER, WORKFLOW, a_run, now
 
 from interlock import v1
 from interlock_server.errors import RequestIdReused
+from interlock_server.store.commits import run_commit
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.events import events_after
@@ -26,7 +27,6 @@ from interlock_server.store.records import (
 )
 from interlock_server.store.requirements import requirements_current, requirements_list
 from interlock_server.store.runs import (
-    run_commit,
     run_create,
     run_get,
     run_release,

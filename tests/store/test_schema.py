@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from tests.conftest import database_on, execute
 
+from interlock_server.store import schema
 from interlock_server.store.database import Database
 from interlock_server.store.schema import (
     SchemaMismatch,
@@ -27,8 +28,7 @@ async def test_migrations_make_what_the_tables_say(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    async with database.transaction() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await schema._run(database, differences) == []
 
 
 async def test_migrations_make_every_check(database: Database) -> None:

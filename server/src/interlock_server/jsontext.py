@@ -31,7 +31,7 @@ def loads(text: str, *, bounded: bool = True) -> Any:
     if bounded:
         _check_size(text)
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise JsonError(f"is not valid JSON: {error.msg} at {where}") from None
@@ -55,13 +55,13 @@ def dumps(value: Any, *, bounded: bool = True) -> str:
             large or too deep.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except RecursionError:
         raise JsonError(_TOO_DEEP) from None
     except (TypeError, ValueError) as error:
         raise JsonError(f"cannot be JSON: {error}") from None
     if not text.isascii() and not _is_unicode(text):
-        text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        text = _ASCII_ENCODER.encode(value)
     if bounded:
         _check_size(text)
     return text
@@ -137,3 +137,8 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

@@ -20,6 +20,7 @@ from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.recorder import HandOver, Recorder, check_event
 from interlock_server.runtime.world import World, timestamp
+from interlock_server.store.commits import run_commit, run_committed
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_get
 from interlock_server.store.journal import memory_load
@@ -33,8 +34,6 @@ from interlock_server.store.records import (
     Progress,
 )
 from interlock_server.store.runs import (
-    run_commit,
-    run_committed,
     run_end,
     run_lock,
     run_release,

@@ -9,12 +9,11 @@ from typing import Any
 import asyncpg
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import BigInteger, DateTime, LargeBinary, SmallInteger, Text
 
 from interlock import v1
 from interlock_server.errors import RequestIdReused
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
 from interlock_server.store.records import Basis, Owner, RequestKey, RunRow, Settled
 from interlock_server.store.requests import request_parameters
@@ -114,7 +113,7 @@ async def basis_read(
 
 
 async def decision_record(
-    store: Database | AsyncConnection,
+    store: Database | Connection,
     row: RunRow,
     known: Sequence[v1.Requirement],
     answers: Sequence[Settled],
@@ -160,9 +159,6 @@ async def decision_record(
         "lease_until": now + owner.lease,
         "now": now,
     }
-    if isinstance(store, AsyncConnection):
-        epoch: int = (await store.execute(_RESOLVE, parameters)).one().epoch
-        return epoch
     try:
         rows = await store.fetch(_RESOLVE, parameters)
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):

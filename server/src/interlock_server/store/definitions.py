@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from interlock import v1
-from interlock_server.store.database import Database
+from interlock_server.store.database import Database, Row
 
 _ADD = text("""
     INSERT INTO definitions (digest, workflow_id, version, body, create_time)
@@ -41,8 +40,8 @@ async def definition_add(database: Database, workflow: v1.Workflow, now: datetim
     body = workflow.SerializeToString(deterministic=True)
     parameters = {"digest": digest, "workflow_id": workflow.workflow_id, "body": body, "now": now}
     async with database.transaction() as connection:
-        await connection.execute(text("LOCK TABLE definitions IN SHARE ROW EXCLUSIVE MODE"))
-        await connection.execute(_ADD, parameters)
+        await connection.fetch(text("LOCK TABLE definitions IN SHARE ROW EXCLUSIVE MODE"))
+        await connection.fetch(_ADD, parameters)
     stored = await definition_get(database, digest)
     assert stored is not None
     return stored
@@ -65,7 +64,7 @@ async def definition_find(database: Database, workflow_id: str, version: int) ->
     return _one(await database.fetch(_FIND, parameters))
 
 
-def _one(rows: Sequence[Row[Any]]) -> v1.Workflow | None:
+def _one(rows: Sequence[Row]) -> v1.Workflow | None:
     for row in rows:
         workflow = v1.Workflow.FromString(row.body)
         workflow.version = row.version

@@ -100,10 +100,9 @@ async def listen(
             else:
                 heard(name)
 
-    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
-            connection = await asyncpg.connect(url)
+            connection = await asyncpg.connect(database.dsn)
         except (OSError, asyncpg.PostgresError):
             await asyncio.sleep(retry_seconds)
             continue

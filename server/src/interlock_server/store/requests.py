@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime
 
 from interlock_server.errors import RequestIdReused
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database
 from interlock_server.store.records import RequestKey
 
 _FIND = text("""
@@ -48,7 +47,7 @@ async def request_note(
 
 
 async def request_add(
-    connection: AsyncConnection, request: RequestKey, run_id: str, sequence: int, now: datetime
+    connection: Connection, request: RequestKey, run_id: str, sequence: int, now: datetime
 ) -> int | None:
     """Notes a request in the transaction that carries it out.
 
@@ -65,9 +64,9 @@ async def request_add(
         return None
     noted = {"digest": request.digest, "run_id": run_id, "sequence": sequence, "now": now}
     parameters = request_parameters(request)
-    if (await connection.execute(_ADD, {**parameters, **noted})).fetchone():
+    if await connection.fetch(_ADD, {**parameters, **noted}):
         return None
-    first = (await connection.execute(_FIND, parameters)).one()
+    [first] = await connection.fetch(_FIND, parameters)
     if first.digest != request.digest:
         raise RequestIdReused(request.request_id)
     sequence_of_first: int = first.sequence

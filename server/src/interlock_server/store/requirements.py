@@ -9,11 +9,10 @@ from typing import Any
 
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, SmallInteger, Text
 
 from interlock import v1
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database
 from interlock_server.store.records import Answer, Page
 
 REQUIREMENT_COLUMNS = """
@@ -124,10 +123,9 @@ async def requirements_current(
     return current
 
 
-async def requirements_lock(connection: AsyncConnection, run_id: str) -> list[v1.Requirement]:
+async def requirements_lock(connection: Connection, run_id: str) -> list[v1.Requirement]:
     """What is open in a locked run, in the order of asking."""
-    rows = await connection.execute(_LOCKED, {"run_id": run_id})
-    return [requirement_of(row) for row in rows]
+    return [requirement_of(row) for row in await connection.fetch(_LOCKED, {"run_id": run_id})]
 
 
 async def requirements_due(

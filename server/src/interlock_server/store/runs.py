@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Boolean, DateTime, Integer, LargeBinary, SmallInteger, Text
+from sqlalchemy.types import Boolean, DateTime, LargeBinary, SmallInteger, Text
 
 from interlock import v1
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database, Row
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
 from interlock_server.store.records import (
     Change,
@@ -21,13 +20,11 @@ from interlock_server.store.records import (
     Missing,
     Owner,
     Page,
-    Progress,
     RequestKey,
     RunRow,
     Tip,
 )
 from interlock_server.store.requests import request_run
-from interlock_server.store.sessions import session_merge
 
 OPEN_STATES = (v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED)
 
@@ -71,93 +68,6 @@ _CREATE = text("""
     bindparam("now", type_=DateTime(timezone=True)),
     bindparam("expire_time", type_=DateTime(timezone=True)),
 )
-
-_COMMIT = text("""
-    WITH moved AS (
-        UPDATE runs SET
-            last_sequence = last_sequence + :event_count,
-            version = version + 1,
-            commits = :number,
-            state = :state,
-            pause_kind = :pause_kind,
-            body = coalesce(:body, body),
-            open_requirements = CASE
-                WHEN :state IN (4, 5) THEN 0 ELSE open_requirements + :question_count END,
-            owner = CASE WHEN :state = 2 THEN owner END,
-            lease_until = CASE WHEN :state = 2 THEN lease_until END,
-            update_time = :now,
-            end_time = CASE WHEN :state IN (4, 5, 6) THEN :now END
-        WHERE run_id = :run_id AND owner = :owner AND epoch = :epoch AND commits = :number - 1
-            AND NOT (:state IN (4, 5) AND cancel_requested)
-            AND NOT (:state = 3 AND (is_ready OR cancel_requested
-                OR open_requirements + :question_count <> coalesce(
-                    :waiting, open_requirements + :question_count)))
-            AND cardinality(:spent_keys) = (
-                SELECT count(DISTINCT decided.key) FROM requirements AS decided
-                JOIN unnest(:spent_keys, :spent_digests) AS spent (key, digest) USING (key)
-                WHERE decided.run_id = :run_id AND decided.state IN (2, 3)
-                    AND decided.grant_digest = spent.digest AND decided.spend_time IS NULL)
-        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested
-    ), appended AS (
-        INSERT INTO events (run_id, sequence, kind, key, body)
-        SELECT moved.run_id, moved.last_sequence - :event_count + event.ordinality, event.kind,
-            event.key, event.body
-        FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
-    ), recorded AS (
-        INSERT INTO journal (run_id, key, position, value)
-        SELECT moved.run_id, entry.key, entry.position, entry.value
-        FROM moved, unnest(:entry_keys, :entry_positions, :entry_values)
-            AS entry (key, position, value)
-    ), asked AS (
-        INSERT INTO requirements (requirement_id, run_id, key, position, step_key, workflow_id,
-            session_id, kind, agent_name, tool_name, state, body, version, create_time,
-            update_time, expire_time)
-        SELECT question.id, moved.run_id, question.key, question.position, question.step_key,
-            moved.workflow_id, moved.session_id, question.kind, question.agent_name,
-            question.tool_name, 1, question.body, 1, question.create_time, :now,
-            question.expire_time
-        FROM moved, unnest(:ids, :question_keys, :question_positions, :step_keys,
-                :requirement_kinds, :agent_names, :tool_names, :question_bodies, :create_times,
-                :expire_times)
-            AS question (id, key, position, step_key, kind, agent_name, tool_name, body,
-                create_time, expire_time)
-    ), used_up AS (
-        UPDATE requirements SET spend_time = :now
-        FROM moved, unnest(:spent_keys) AS spent (key)
-        WHERE requirements.run_id = moved.run_id AND requirements.key = spent.key
-    ), closed AS (
-        UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
-            resolve_time = :now
-        WHERE :state IN (4, 5) AND state = 1 AND run_id = (SELECT run_id FROM moved)
-    )
-    SELECT last_sequence, cancel_requested FROM moved
-""").bindparams(
-    *EVENT_PARAMETERS,
-    bindparam("now", type_=DateTime(timezone=True)),
-    bindparam("body", type_=LargeBinary),
-    bindparam("state", type_=SmallInteger),
-    bindparam("waiting", type_=Integer),
-    bindparam("entry_keys", type_=ARRAY(Text)),
-    bindparam("entry_positions", type_=ARRAY(Integer)),
-    bindparam("entry_values", type_=ARRAY(LargeBinary)),
-    bindparam("ids", type_=ARRAY(Text)),
-    bindparam("question_keys", type_=ARRAY(Text)),
-    bindparam("question_positions", type_=ARRAY(Integer)),
-    bindparam("step_keys", type_=ARRAY(Text)),
-    bindparam("requirement_kinds", type_=ARRAY(SmallInteger)),
-    bindparam("agent_names", type_=ARRAY(Text)),
-    bindparam("tool_names", type_=ARRAY(Text)),
-    bindparam("question_bodies", type_=ARRAY(LargeBinary)),
-    bindparam("create_times", type_=ARRAY(DateTime(timezone=True))),
-    bindparam("expire_times", type_=ARRAY(DateTime(timezone=True))),
-    bindparam("spent_keys", type_=ARRAY(Text)),
-    bindparam("spent_digests", type_=ARRAY(LargeBinary)),
-)
-
-_COMMITTED = text("""
-    SELECT last_sequence, cancel_requested FROM runs
-    WHERE run_id = :run_id AND epoch = :epoch AND commits = :number
-""")
 
 _CLAIM = text("""
     UPDATE runs SET owner = :owner, lease_until = :lease_until, epoch = epoch + 1, commits = 0
@@ -288,10 +198,6 @@ _SWEEP = text("""
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))
 
 
-class _NotTaken(Exception):
-    """Takes a transaction back."""
-
-
 async def run_create(
     database: Database,
     run: v1.Run,
@@ -338,46 +244,6 @@ async def run_create(
     return first, None
 
 
-async def run_commit(
-    database: Database,
-    lease: Lease,
-    progress: Progress,
-    change: Change,
-    now: datetime,
-    number: int,
-) -> tuple[int, bool] | None:
-    """Moves a run forward: the only way in which its owner writes it.
-
-    Args:
-        number: of this commit in its epoch, from 1.
-
-    Returns:
-        The newest sequence and whether somebody asked to cancel; or `None` when
-        the lease is lost, when the number is not the next one, when a decision
-        that it spends does not stand, or when the run may not pause or end
-        because a decision or a cancel has come in.
-    """
-    parameters = {**_commit_parameters(lease, progress, change, now), "number": number}
-    if not progress.session_changes and not progress.session_removals:
-        rows = await database.fetch(_COMMIT, parameters)
-    else:
-        try:
-            async with database.transaction() as connection:
-                await session_merge(connection, lease.run_id, progress, now)
-                rows = (await connection.execute(_COMMIT, parameters)).fetchall()
-                if not rows:
-                    raise _NotTaken
-        except _NotTaken:
-            return None
-    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
-
-
-async def run_committed(database: Database, lease: Lease, number: int) -> tuple[int, bool] | None:
-    """What `run_commit` gave, when its newest commit has this number."""
-    rows = await database.fetch(_COMMITTED, {**_lease_parameters(lease), "number": number})
-    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
-
-
 async def runs_claim(database: Database, owner: Owner, count: int, now: datetime) -> list[Lease]:
     """Claims running runs that nobody holds any more."""
     parameters = {
@@ -405,12 +271,12 @@ async def runs_renew(
 
 async def run_release(database: Database, lease: Lease) -> None:
     """Gives a running run back, for anyone to claim at once."""
-    await database.fetch(_RELEASE, _lease_parameters(lease))
+    await database.fetch(_RELEASE, lease_parameters(lease))
 
 
 async def run_reopen(database: Database, lease: Lease) -> bool:
     """Takes note of decisions that came in; `False` when the lease is lost."""
-    return bool(await database.fetch(_REOPEN, _lease_parameters(lease)))
+    return bool(await database.fetch(_REOPEN, lease_parameters(lease)))
 
 
 async def run_get(database: Database, run_id: str) -> RunRow | None:
@@ -419,10 +285,10 @@ async def run_get(database: Database, run_id: str) -> RunRow | None:
     return run_row(rows[0]) if rows else None
 
 
-async def run_lock(connection: AsyncConnection, run_id: str) -> RunRow | None:
+async def run_lock(connection: Connection, run_id: str) -> RunRow | None:
     """A run, locked until the transaction ends."""
-    row = (await connection.execute(_GET_LOCKED, {"run_id": run_id})).fetchone()
-    return run_row(row) if row else None
+    rows = await connection.fetch(_GET_LOCKED, {"run_id": run_id})
+    return run_row(rows[0]) if rows else None
 
 
 async def run_tip(database: Database, run_id: str) -> Tip | None:
@@ -460,7 +326,7 @@ async def runs_list(
 
 
 async def run_end(
-    connection: AsyncConnection,
+    connection: Connection,
     run_id: str,
     change: Change,
     last: v1.RunEvent,
@@ -474,7 +340,7 @@ async def run_end(
         "body": change.body.SerializeToString() if change.body else None,
         "now": now,
     }
-    await connection.execute(_END, parameters)
+    await connection.fetch(_END, parameters)
 
 
 async def runs_hear_cancels(database: Database, owner: Owner, run_ids: Sequence[str]) -> list[str]:
@@ -507,55 +373,17 @@ async def runs_sweep(database: Database, count: int, before: datetime) -> int:
     return swept
 
 
-async def run_request_cancel(
-    connection: AsyncConnection, run_id: str, reason: str, by: str
-) -> None:
+async def run_request_cancel(connection: Connection, run_id: str, reason: str, by: str) -> None:
     """Asks the owner of a locked run to cancel it before its next effect."""
-    await connection.execute(_REQUEST_CANCEL, {"run_id": run_id, "reason": reason, "by": by})
+    await connection.fetch(_REQUEST_CANCEL, {"run_id": run_id, "reason": reason, "by": by})
 
 
-def _commit_parameters(
-    lease: Lease, progress: Progress, change: Change, now: datetime
-) -> dict[str, Any]:
-    questions = progress.questions
-    asked = [one.requirement for one in questions]
-    return {
-        **_lease_parameters(lease),
-        **event_arrays(
-            [one.event for one in progress.events], [one.key for one in progress.events]
-        ),
-        "state": change.state,
-        "pause_kind": change.pause_kind,
-        "waiting": change.waiting,
-        "body": change.body.SerializeToString() if change.body else None,
-        "now": now,
-        "entry_keys": [one.key for one in progress.entries],
-        "entry_positions": [one.position for one in progress.entries],
-        "entry_values": [one.value and one.value.encode() for one in progress.entries],
-        "question_count": len(questions),
-        "ids": [one.requirement_id for one in asked],
-        "question_keys": [one.key for one in questions],
-        "question_positions": [one.position for one in questions],
-        "step_keys": [one.executor_run_id for one in asked],
-        "requirement_kinds": [one.kind for one in asked],
-        "agent_names": [one.tool_execution.agent_name.replace("\0", "") for one in asked],
-        "tool_names": [one.tool_execution.tool_name.replace("\0", "") for one in asked],
-        "question_bodies": [one.SerializeToString() for one in asked],
-        "create_times": [one.create_time.ToDatetime(UTC) for one in asked],
-        "expire_times": [
-            one.expire_time.ToDatetime(UTC) if one.HasField("expire_time") else None
-            for one in asked
-        ],
-        "spent_keys": [one.key for one in progress.spent],
-        "spent_digests": [one.digest for one in progress.spent],
-    }
-
-
-def _lease_parameters(lease: Lease) -> dict[str, Any]:
+def lease_parameters(lease: Lease) -> dict[str, Any]:
+    """A lease as parameters of the statements that only its holder may make."""
     return {"run_id": lease.run_id, "owner": lease.owner, "epoch": lease.epoch}
 
 
-def run_row(row: Row[Any]) -> RunRow:
+def run_row(row: Row) -> RunRow:
     """A row as the contract shows it, with what only the runtime needs."""
     run = v1.Run.FromString(row.body)
     run.run_id = row.run_id

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from interlock_server.store.database import Database
+from interlock_server.store.database import Database, reaching
 
 T = TypeVar("T")
 
@@ -100,5 +102,9 @@ def _config() -> Config:
 
 
 async def _run(database: Database, work: Callable[[Connection], T]) -> T:
-    async with database.transaction() as connection:
+    # What writes migrations works with connections of SQLAlchemy.
+    engine = create_async_engine(
+        database.url, poolclass=NullPool, async_creator=lambda: asyncpg.connect(database.dsn)
+    )
+    async with reaching(), engine.begin() as connection:
         return await connection.run_sync(work)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, text
 from sqlalchemy.types import DateTime
 
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.errors import EtagMismatch, SessionInUse, SessionNotFound
-from interlock_server.store.database import Database
+from interlock_server.store.database import Connection, Database, Row
 from interlock_server.store.records import Page, Progress, RequestKey
 from interlock_server.store.requests import request_add
 
@@ -59,17 +56,17 @@ async def sessions_list(database: Database, page: Page) -> list[v1.Session]:
         "after_id": page.after_id,
         "size": page.size + 1,
     }
-    rows: Sequence[Row[Any]] = await database.fetch(_LIST, parameters)
-    return [_session(row) for row in rows]
+    return [_session(row) for row in await database.fetch(_LIST, parameters)]
 
 
 async def session_merge(
-    connection: AsyncConnection, run_id: str, progress: Progress, now: datetime
+    connection: Connection, run_id: str, progress: Progress, now: datetime
 ) -> None:
     """Carries a run's changes over into the state of its session, entry by entry."""
-    row = (await connection.execute(_LOCK_OF_RUN, {"run_id": run_id})).fetchone()
-    if row is None:
+    rows = await connection.fetch(_LOCK_OF_RUN, {"run_id": run_id})
+    if not rows:
         return  # The run is gone, which its commit will find.
+    [row] = rows
     # Runs that change a session side by side may fill it beyond what one of them may; it is not
     # for this commit to refuse what has happened.
     state = {**jsontext.loads(row.state, bounded=False), **progress.session_changes}
@@ -80,7 +77,7 @@ async def session_merge(
         "state": jsontext.dumps(state, bounded=False),
         "now": now,
     }
-    await connection.execute(_SET, parameters)
+    await connection.fetch(_SET, parameters)
 
 
 async def session_update(
@@ -102,11 +99,11 @@ async def session_update(
     async with database.transaction() as connection:
         is_new = await request_add(connection, request, session.session_id, 0, now) is None
         if allow_missing and not session.etag:
-            await connection.execute(_CREATE, {**values, "user_id": user_id})
+            await connection.fetch(_CREATE, {**values, "user_id": user_id})
         await _lock(connection, session.session_id, session.etag if is_new else "")
         if session.state_json and is_new:
-            await connection.execute(_SET, values)
-        row = (await connection.execute(_GET, {"session_id": session.session_id})).one()
+            await connection.fetch(_SET, values)
+        [row] = await connection.fetch(_GET, {"session_id": session.session_id})
         return _session(row)
 
 
@@ -126,21 +123,22 @@ async def session_delete(
         if await request_add(connection, request, session_id, 0, now) is not None:
             return
         await _lock(connection, session_id, etag)
-        if (await connection.execute(_OPEN_RUNS, parameters)).fetchone():
+        if await connection.fetch(_OPEN_RUNS, parameters):
             raise SessionInUse(session_id)
-        await connection.execute(_DELETE_RUNS, parameters)
-        await connection.execute(_DELETE, parameters)
+        await connection.fetch(_DELETE_RUNS, parameters)
+        await connection.fetch(_DELETE, parameters)
 
 
-async def _lock(connection: AsyncConnection, session_id: str, etag: str) -> None:
-    row = (await connection.execute(_GET_LOCKED, {"session_id": session_id})).fetchone()
-    if row is None:
+async def _lock(connection: Connection, session_id: str, etag: str) -> None:
+    rows = await connection.fetch(_GET_LOCKED, {"session_id": session_id})
+    if not rows:
         raise SessionNotFound(session_id)
+    [row] = rows
     if etag and etag != str(row.version):
         raise EtagMismatch(str(row.version))
 
 
-def _session(row: Row[Any]) -> v1.Session:
+def _session(row: Row) -> v1.Session:
     session = v1.Session(
         session_id=row.session_id,
         user_id=row.user_id,
