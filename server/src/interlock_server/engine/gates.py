@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.keys import Key
+from interlock_server.times import timestamp
 
 TIMED_OUT = "Nobody answered in time."
 INTERRUPTED_REASON = "INTERRUPTED"
@@ -161,7 +162,7 @@ def waits(
     A yes that an author gives in advance is for a call that has not begun; one
     that may have happened, or that failed, fails instead.
     """
-    question.expire_time.FromDatetime(now + timeout)
+    question.expire_time.CopyFrom(timestamp(now + timeout))
     has_begun = question.kind in (
         v1.REQUIREMENT_KIND_IN_DOUBT,
         v1.REQUIREMENT_KIND_ERROR_DECISION,

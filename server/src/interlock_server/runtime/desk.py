@@ -30,7 +30,7 @@ from interlock_server.runtime.decisions import (
 )
 from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.leg import RUN_TIMED_OUT
-from interlock_server.runtime.world import World, timestamp
+from interlock_server.runtime.world import World
 from interlock_server.store.database import Connection, Database
 from interlock_server.store.decisions import basis_read, decision_record
 from interlock_server.store.definitions import definition_get
@@ -46,6 +46,7 @@ from interlock_server.store.records import (
 from interlock_server.store.requests import request_add, request_note
 from interlock_server.store.requirements import requirements_lock
 from interlock_server.store.runs import run_end, run_lock, run_request_cancel
+from interlock_server.times import timestamp
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from interlock_server.engine.pauses import by_step, pause_kind
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.recorder import HandOver, Recorder, check_event
-from interlock_server.runtime.world import World, timestamp
+from interlock_server.runtime.world import World
 from interlock_server.store.commits import run_commit, run_committed
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_get
@@ -40,6 +40,7 @@ from interlock_server.store.runs import (
     run_reopen,
     runs_renew,
 )
+from interlock_server.times import timestamp
 
 T = TypeVar("T")
 _RETRY_SECONDS_MAX = 1.0

@@ -35,8 +35,9 @@ from interlock_server.engine.gates import (
 )
 from interlock_server.engine.keys import Key
 from interlock_server.runtime.hub import Hub
-from interlock_server.runtime.world import World, timestamp
+from interlock_server.runtime.world import World
 from interlock_server.store.records import Entry, Memory, NewEvent, Progress, Question, Spent
+from interlock_server.times import timestamp
 
 Save = Callable[[Progress], Awaitable[int]]
 """Commits progress and gives the newest sequence."""

@@ -28,7 +28,7 @@ from interlock_server.runtime.desk import Decision, Desk, Outcome
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.leg import Leg, Setting
 from interlock_server.runtime.views import Views
-from interlock_server.runtime.world import World, timestamp
+from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.notify import Announcer, listen
@@ -44,6 +44,7 @@ from interlock_server.store.runs import (
     runs_renew,
     runs_sweep,
 )
+from interlock_server.times import timestamp
 
 _CHORE_COUNT = 100
 """How many rows a chore takes at once."""
@@ -401,7 +402,7 @@ def _set_deadline(run: v1.Run, workflow: v1.Workflow, now: datetime) -> None:
     if run.HasField("expire_time"):
         return
     if workflow.HasField("run_timeout"):
-        run.expire_time.FromDatetime(now + workflow.run_timeout.ToTimedelta())
+        run.expire_time.CopyFrom(timestamp(now + workflow.run_timeout.ToTimedelta()))
 
 
 async def _forever(

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 
 @dataclass(frozen=True)
 class World:
@@ -16,10 +14,3 @@ class World:
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
-
-
-def timestamp(time: datetime) -> Timestamp:
-    """A time as the contract writes it."""
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

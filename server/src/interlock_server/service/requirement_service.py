@@ -15,7 +15,6 @@ from interlock_server import limits
 from interlock_server.errors import RequirementNotFound, ServerShutdown
 from interlock_server.runtime.desk import Decision
 from interlock_server.runtime.runtime import Runtime
-from interlock_server.runtime.world import timestamp
 from interlock_server.service.pages import (
     position_of,
     scope_of,
@@ -32,6 +31,7 @@ from interlock_server.store.requirements import (
     requirements_list,
 )
 from interlock_server.store.runs import run_tip
+from interlock_server.times import timestamp
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 

@@ -29,6 +29,7 @@ from interlock_server.service.validation import Fields
 from interlock_server.store.events import events_after
 from interlock_server.store.records import Missing
 from interlock_server.store.runs import run_tip, runs_list
+from interlock_server.times import timestamp
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -177,7 +178,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             labels=fields.labels("spec.labels", spec.labels),
         )
         if seconds := fields.timeout("spec.run_timeout", spec, "run_timeout"):
-            run.expire_time.FromDatetime(world.now() + timedelta(seconds=seconds))
+            run.expire_time.CopyFrom(timestamp(world.now() + timedelta(seconds=seconds)))
         return run
 
     async def _settled(

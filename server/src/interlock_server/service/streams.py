@@ -11,7 +11,7 @@ from interlock_server.errors import RunLimitExceeded
 from interlock_server.runtime.hub import Subscription
 from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.tail import Watch, tail
-from interlock_server.runtime.world import timestamp
+from interlock_server.times import timestamp
 
 Response = TypeVar(
     "Response", v1.RunStreamResponse, v1.ContinueRunStreamResponse, v1.WatchRunResponse

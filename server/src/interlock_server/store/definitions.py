@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from interlock import v1
 from interlock_server.store.database import Database, Row
+from interlock_server.times import timestamp
 
 _ADD = text("""
     INSERT INTO definitions (digest, workflow_id, version, body, create_time)
@@ -68,6 +69,6 @@ def _one(rows: Sequence[Row]) -> v1.Workflow | None:
     for row in rows:
         workflow = v1.Workflow.FromString(row.body)
         workflow.version = row.version
-        workflow.create_time.FromDatetime(row.create_time)
+        workflow.create_time.CopyFrom(timestamp(row.create_time))
         return workflow
     return None

@@ -14,6 +14,7 @@ from sqlalchemy.types import DateTime, SmallInteger, Text
 from interlock import v1
 from interlock_server.store.database import Connection, Database
 from interlock_server.store.records import Answer, Page
+from interlock_server.times import timestamp
 
 REQUIREMENT_COLUMNS = """
     requirement_id, run_id, key, step_key, workflow_id, session_id, state, body, resolution,
@@ -197,14 +198,14 @@ def requirement_of(row: Any) -> v1.Requirement:
     requirement.session_id = row.session_id
     requirement.state = row.state
     requirement.etag = str(row.version)
-    requirement.create_time.FromDatetime(row.create_time)
+    requirement.create_time.CopyFrom(timestamp(row.create_time))
     if row.resolution is not None:
         requirement.resolution.MergeFromString(row.resolution)
         requirement.resolved_by = row.resolved_by
     if row.resolve_time is not None:
-        requirement.resolve_time.FromDatetime(row.resolve_time)
+        requirement.resolve_time.CopyFrom(timestamp(row.resolve_time))
     if row.claimed_by is not None:
         requirement.claim.worker_id = row.claimed_by
         requirement.claim.epoch = row.claim_epoch
-        requirement.claim.expire_time.FromDatetime(row.claim_until)
+        requirement.claim.expire_time.CopyFrom(timestamp(row.claim_until))
     return requirement

@@ -25,6 +25,7 @@ from interlock_server.store.records import (
     Tip,
 )
 from interlock_server.store.requests import request_run
+from interlock_server.times import timestamp
 
 OPEN_STATES = (v1.RUN_STATE_PENDING, v1.RUN_STATE_RUNNING, v1.RUN_STATE_PAUSED)
 
@@ -396,12 +397,12 @@ def run_row(row: Row) -> RunRow:
     run.labels.update(_text_map(row.labels))
     run.last_sequence = row.last_sequence
     run.etag = str(row.version)
-    run.create_time.FromDatetime(row.create_time)
-    run.update_time.FromDatetime(row.update_time)
+    run.create_time.CopyFrom(timestamp(row.create_time))
+    run.update_time.CopyFrom(timestamp(row.update_time))
     if row.end_time is not None:
-        run.end_time.FromDatetime(row.end_time)
+        run.end_time.CopyFrom(timestamp(row.end_time))
     if row.expire_time is not None:
-        run.expire_time.FromDatetime(row.expire_time)
+        run.expire_time.CopyFrom(timestamp(row.expire_time))
     return RunRow(
         run,
         row.digest,

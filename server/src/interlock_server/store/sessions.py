@@ -13,6 +13,7 @@ from interlock_server.errors import EtagMismatch, SessionInUse, SessionNotFound
 from interlock_server.store.database import Connection, Database, Row
 from interlock_server.store.records import Page, Progress, RequestKey
 from interlock_server.store.requests import request_add
+from interlock_server.times import timestamp
 
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 _COLUMNS = "session_id, user_id, state, version, create_time, update_time"
@@ -145,6 +146,6 @@ def _session(row: Row) -> v1.Session:
         state_json=row.state,
         etag=str(row.version),
     )
-    session.create_time.FromDatetime(row.create_time)
-    session.update_time.FromDatetime(row.update_time)
+    session.create_time.CopyFrom(timestamp(row.create_time))
+    session.update_time.CopyFrom(timestamp(row.update_time))
     return session
