@@ -30,7 +30,7 @@ from interlock_server.store.tables import metadata
 
 SERVER = ROOT / "server/src/interlock_server"
 SOURCES = ("server/src", "clients/python/src", "proto", "tests", "examples")
-_EVERYWHERE = {"errors", "jsontext", "limits", "settings", "demo", "__init__"}
+_EVERYWHERE = {"errors", "jsontext", "limits", "times", "settings", "demo", "__init__"}
 _per_document = pytest.mark.parametrize("document", DOCUMENTS)
 
 

@@ -25,12 +25,13 @@ from tests.support.memory import EPOCH
 
 from interlock import v1
 from interlock_server import jsontext
-from interlock_server.runtime.desk import Decision
+from interlock_server.runtime.desk import Decision, Outcome
 from interlock_server.runtime.hub import ENDED, Subscription
 from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
-from interlock_server.store.records import Answer, RequestKey
+from interlock_server.store.journal import memory_load
+from interlock_server.store.records import Answer, Memory, RequestKey
 from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_tip
 
@@ -65,10 +66,33 @@ async def _processes(world: World, code: Code, database: Database) -> AsyncItera
         Runtime(database, {"World": one.workflow}, one.registry, machine, timing) for one in codes
     ]
     for runtime in runtimes:
+        _checks_what_it_remembers(runtime)
         await runtime.start()
     yield runtimes
     for runtime in runtimes:
         await runtime.stop()
+
+
+def _checks_what_it_remembers(runtime: Runtime) -> None:
+    """Lets every run go on only with what is stored of it."""
+    decide_at_desk = runtime._desk.decide
+
+    async def decide(decision: Decision) -> Outcome:
+        outcome = await decide_at_desk(decision)
+        if outcome.memory is not None:
+            read = await memory_load(runtime.database, decision.run_id)
+            assert _known(outcome.memory) == _known(read)
+        return outcome
+
+    runtime._desk.decide = decide  # type: ignore[method-assign]
+
+
+def _known(memory: Memory) -> tuple[object, ...]:
+    """What a leg goes by."""
+    row, run = memory.row, memory.row.run
+    orders = (row.epoch, row.cancel_requested, run.last_sequence, run.etag, run.expire_time)
+    given = (run.run_id, run.session_id, run.workflow_id, run.input_json, dict(run.labels))
+    return orders, given, row.session_state, memory.entries, memory.answers, memory.event_keys
 
 
 @dataclass

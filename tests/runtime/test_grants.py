@@ -126,10 +126,11 @@ async def test_what_was_changed_before_the_decision_does_not_run(
 ) -> None:
     """A person says yes to what they are shown; that, or nothing."""
     ledger = Ledger()
-    async with served(asking(ledger), database_url) as service:
-        paused = await service.run("Work")
+    async with served(asking(ledger), database_url, servers=2) as service:
+        remembers, reads = service.replicas
+        paused = await remembers.run("Work")
         await rows(service, change)
-        await service.resolve(paused, confirm(only(paused)))
+        await reads.resolve(paused, confirm(only(paused)))
         await assert_stopped(service, paused, ledger)
 
 

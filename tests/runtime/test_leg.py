@@ -84,8 +84,8 @@ async def test_a_question_that_cancels_its_run_while_a_leg_is_being_loaded_cance
         Step(name="two", agent=agent([call("timed"), "done"], timed, name="two")),
     ]
     app = app_of(Parallel(*steps, name="both"))
-    async with clock.serving(app, database_url, servers=2) as service:
-        owner, other = service.replicas
+    async with clock.serving(app, database_url, servers=3) as service:
+        _, owner, other = service.replicas  # The first one remembers the run, and reads nothing.
         paused = await service.run("Work")
         first, _ = open_requirements(paused)
 

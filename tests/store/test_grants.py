@@ -18,11 +18,13 @@ from interlock_server.store.events import events_after
 from interlock_server.store.records import (
     NO_REQUEST,
     Change,
+    Committed,
     Entry,
     Lease,
     NewEvent,
     Progress,
     Question,
+    Ruling,
     Settled,
     Spent,
 )
@@ -65,15 +67,9 @@ async def decided(
         database,
         basis.row,
         basis.known,
-        [Settled(answer.requirement_id, answer, grant)],
+        Ruling([Settled(answer.requirement_id, answer, grant)], state, "me", False, False, now()),
         [],
-        request=NO_REQUEST,
-        state=state,
-        by="me",
-        is_ready=False,
-        claims=False,
-        owner=OWNER,
-        now=now(),
+        OWNER,
     )
 
 
@@ -103,7 +99,7 @@ async def test_a_decision_lets_what_it_is_about_start_once(database: Database, s
     lease = await asked(database, "r", "gate")
     await decided(database, "r", "gate", DIGEST, state)
     start = starting(Spent("gate", DIGEST))
-    assert await run_commit(database, lease, start, Change(), now(7), 2) == (2, False)
+    assert await run_commit(database, lease, start, Change(), now(7), 2) == Committed(2, False, 4)
     [row] = await database.fetch(text("SELECT state, spend_time FROM requirements"))
     assert (row.state, row.spend_time) == (state, now(7))
     [entry] = await database.fetch(text("SELECT key, value FROM journal"))
@@ -179,8 +175,8 @@ async def test_a_commit_is_stored_once_and_in_its_turn(database: Database) -> No
     event = NewEvent(v1.RunEvent(step_started=v1.StepStarted(attempt=1)))
     progress = Progress(events=[event])
     assert await run_commit(database, lease, progress, Change(), now(), 2) is None
-    assert await run_commit(database, lease, progress, Change(), now(), 1) == (2, False)
+    assert await run_commit(database, lease, progress, Change(), now(), 1) == Committed(2, False, 2)
     assert await run_commit(database, lease, progress, Change(), now(), 1) is None
     assert await run_commit(database, lease, progress, Change(), now(), 3) is None
-    assert await run_commit(database, lease, progress, Change(), now(), 2) == (3, False)
+    assert await run_commit(database, lease, progress, Change(), now(), 2) == Committed(3, False, 3)
     assert len(await events_after(database, "r", 0, 100)) == 3

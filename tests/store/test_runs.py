@@ -17,6 +17,7 @@ from interlock_server.store.definitions import definition_add, definition_find, 
 from interlock_server.store.events import events_after
 from interlock_server.store.records import (
     Change,
+    Committed,
     Entry,
     Lease,
     NewEvent,
@@ -55,10 +56,8 @@ async def test_sequences_are_dense_over_commits(database: Database) -> None:
     lease = await a_run(database, "r")
     for number in range(3):
         progress = Progress(events=[event(f"a{number}"), event(f"b{number}")])
-        assert await run_commit(database, lease, progress, Change(), now(), number + 1) == (
-            3 + 2 * number,
-            False,
-        )
+        committed = await run_commit(database, lease, progress, Change(), now(), number + 1)
+        assert committed == Committed(3 + 2 * number, False, version=number + 2)
     events = await events_after(database, "r", 0, 100)
     assert [one.sequence for one in events] == [1, 2, 3, 4, 5, 6, 7]
 

@@ -43,4 +43,5 @@ open_runs_max = 1_000_000
 timeout_seconds_max = 10 * 366 * 24 * 3_600
 function_threads_max = 64
 
+recent_bytes_max = 64 * 1024 * 1024
 watchers_max = 10_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -30,16 +30,21 @@ from interlock_server.runtime.decisions import (
 )
 from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.leg import RUN_TIMED_OUT
+from interlock_server.runtime.recent import Recent
 from interlock_server.runtime.world import World
 from interlock_server.store.database import Connection, Database
 from interlock_server.store.decisions import basis_read, decision_record
 from interlock_server.store.definitions import definition_get
 from interlock_server.store.records import (
     NO_REQUEST,
+    Answer,
+    Basis,
     Change,
     Lease,
+    Memory,
     Owner,
     RequestKey,
+    Ruling,
     RunRow,
     Settled,
 )
@@ -79,10 +84,12 @@ class Outcome:
     Args:
         before: the run's newest sequence before it: what comes after is new.
         lease: the run goes on, and this process holds it.
+        memory: what is stored of it, where that is known.
     """
 
     before: int
     lease: Lease | None = None
+    memory: Memory | None = None
 
 
 class Desk:
@@ -95,12 +102,14 @@ class Desk:
         world: World,
         owner: Owner,
         definitions: dict[bytes, v1.Workflow],
+        recent: Recent,
     ) -> None:
         self._database = database
         self._registry = registry
         self._world = world
         self._owner = owner
         self._definitions = definitions
+        self._recent = recent
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def decide(self, decision: Decision) -> Outcome:
@@ -140,22 +149,11 @@ class Desk:
         if not fresh and not claims:
             await request_note(self._database, decision.request, decision.run_id, before, now)
             return Outcome(before)
-        epoch = await self._record(
-            self._database,
-            row,
-            known,
-            answers,
-            _resolved(fresh, known, decision.by),
-            request=decision.request,
-            state=v1.REQUIREMENT_STATE_RESOLVED,
-            by=decision.by,
-            is_ready=is_ready,
-            claims=claims,
-            now=now,
-        )
-        if epoch is None:
-            return None
-        return Outcome(before, self._lease(decision.run_id, epoch, now) if claims else None)
+        state = v1.REQUIREMENT_STATE_RESOLVED
+        ruling = Ruling(answers, state, decision.by, is_ready, claims, now, decision.request)
+        events = _resolved(fresh, known, decision.by)
+        decided = await self._record(self._database, row, known, ruling, events)
+        return None if decided is None else self._outcome(basis, ruling, decided)
 
     async def expire(self, requirement: v1.Requirement) -> Outcome | None:
         """Lets a requirement expire whose time is over; `None` when it was answered before.
@@ -166,31 +164,19 @@ class Desk:
         answer = at_timeout(requirement)
         if answer is None:
             return await self._expire_run(requirement)
-        run_id = requirement.run_id
         while True:
-            basis = await basis_read(self._database, run_id, [], NO_REQUEST)
+            basis = await basis_read(self._database, requirement.run_id, [], NO_REQUEST)
             if basis is None or requirement.requirement_id not in _open(basis.known):
                 return None
             row, known, now = basis.row, basis.known, self._world.now()
             answers = _settled([answer], known)
             is_ready = row.is_ready or _completes_a_step(answers, known)
             claims = is_ready and row.run.state == v1.RUN_STATE_PAUSED
-            epoch = await self._record(
-                self._database,
-                row,
-                known,
-                answers,
-                [_expired(requirement, answer)],
-                request=NO_REQUEST,
-                state=v1.REQUIREMENT_STATE_EXPIRED,
-                by="",
-                is_ready=is_ready,
-                claims=claims,
-                now=now,
-            )
-            if epoch is not None:
-                lease = self._lease(run_id, epoch, now) if claims else None
-                return Outcome(row.run.last_sequence, lease)
+            ruling = Ruling(answers, v1.REQUIREMENT_STATE_EXPIRED, "", is_ready, claims, now)
+            events = [_expired(requirement, answer)]
+            decided = await self._record(self._database, row, known, ruling, events)
+            if decided is not None:
+                return self._outcome(basis, ruling, decided)
 
     async def _expire_run(self, requirement: v1.Requirement) -> Outcome | None:
         """Cancels a run for a requirement that nobody answered in time."""
@@ -203,19 +189,9 @@ class Desk:
                 return None
             now = self._world.now()
             answers = [Settled(requirement.requirement_id, None)]
-            await self._record(
-                connection,
-                row,
-                known,
-                answers,
-                [_expired(requirement, None)],
-                request=NO_REQUEST,
-                state=v1.REQUIREMENT_STATE_EXPIRED,
-                by="",
-                is_ready=row.is_ready or _completes_a_step(answers, known),
-                claims=False,
-                now=now,
-            )
+            is_ready = row.is_ready or _completes_a_step(answers, known)
+            ruling = Ruling(answers, v1.REQUIREMENT_STATE_EXPIRED, "", is_ready, False, now)
+            await self._record(connection, row, known, ruling, [_expired(requirement, None)])
             text = f"nobody answered {_subject(requirement)} in time"
             await self._cancel(connection, row, text, "", now)
         return Outcome(row.run.last_sequence)
@@ -273,43 +249,29 @@ class Desk:
         store: Database | Connection,
         row: RunRow,
         known: Sequence[v1.Requirement],
-        answers: Sequence[Settled],
+        ruling: Ruling,
         events: list[v1.RunEvent],
-        *,
-        request: RequestKey,
-        state: v1.RequirementState.ValueType,
-        by: str,
-        is_ready: bool,
-        claims: bool,
-        now: datetime,
-    ) -> int | None:
-        if claims:
+    ) -> RunRow | None:
+        if ruling.claims:
             workflow = self._definitions.get(row.digest)
             workflow = workflow or await definition_get(self._database, row.digest)
             assert workflow is not None, "a run's definition is kept with it"
-            self._check_code(row, workflow, answers, known)
-            continued = v1.WorkflowContinued(continued_by=by)
+            self._check_code(row, workflow, ruling.answers, known)
+            continued = v1.WorkflowContinued(continued_by=ruling.by)
             events = [*events, v1.RunEvent(workflow_continued=continued)]
         for event in events:
             event.run_id = row.run.run_id
-            event.event_time.CopyFrom(timestamp(now))
-        return await decision_record(
-            store,
-            row,
-            known,
-            answers,
-            events,
-            request=request,
-            state=state,
-            by=by,
-            is_ready=is_ready,
-            claims=claims,
-            owner=self._owner,
-            now=now,
-        )
+            event.event_time.CopyFrom(timestamp(ruling.now))
+        return await decision_record(store, row, known, ruling, events, self._owner)
 
-    def _lease(self, run_id: str, epoch: int, now: datetime) -> Lease:
-        return Lease(run_id, self._owner.name, epoch, now + self._owner.lease)
+    def _outcome(self, basis: Basis, ruling: Ruling, decided: RunRow) -> Outcome:
+        before, run_id = basis.row.run.last_sequence, basis.row.run.run_id
+        if not ruling.claims:
+            return Outcome(before)
+        owner = self._owner
+        lease = Lease(run_id, owner.name, decided.epoch, ruling.now + owner.lease)
+        memory = self._recent.take(run_id, int(basis.row.run.etag))
+        return Outcome(before, lease, memory and _going_on(memory, basis.known, ruling, decided))
 
     def _check_code(
         self,
@@ -378,6 +340,28 @@ def _settled(
         Settled(one.requirement_id, one, granted(by_id[one.requirement_id], one))
         for one in resolutions
     ]
+
+
+def _going_on(
+    memory: Memory, known: Sequence[v1.Requirement], ruling: Ruling, decided: RunRow
+) -> Memory:
+    """What is stored of a run, as it would be read, after a decision on it."""
+    by_id = {one.requirement_id: one for one in known}
+    for requirement in known:
+        requirement.ClearField("claim")  # As a leg reads it.
+    answers = []
+    for one in memory.answers:
+        requirement_id = one.requirement.requirement_id
+        answers.append(Answer(one.key, by_id.get(requirement_id, one.requirement)))
+    for given in ruling.answers:
+        requirement = by_id[given.requirement_id]
+        requirement.state = ruling.state
+        requirement.etag = str(int(requirement.etag) + 1)
+        requirement.resolve_time.CopyFrom(timestamp(ruling.now))
+        if given.resolution is not None:
+            requirement.resolution.CopyFrom(given.resolution)
+            requirement.resolved_by = ruling.by
+    return replace(memory, row=decided, answers=answers)
 
 
 def _open(known: Sequence[v1.Requirement]) -> set[str]:

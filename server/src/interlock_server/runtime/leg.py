@@ -18,6 +18,7 @@ from interlock_server.engine.interpreter import Executors, Interpreter, StepFail
 from interlock_server.engine.pauses import by_step, pause_kind
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
+from interlock_server.runtime.recent import Recent
 from interlock_server.runtime.recorder import HandOver, Recorder, check_event
 from interlock_server.runtime.world import World
 from interlock_server.store.commits import run_commit, run_committed
@@ -27,6 +28,7 @@ from interlock_server.store.journal import memory_load
 from interlock_server.store.notify import Announcer
 from interlock_server.store.records import (
     Change,
+    Committed,
     Lease,
     Memory,
     NewEvent,
@@ -67,6 +69,7 @@ class Setting:
     world: World
     owner: Owner
     commit_delay: float
+    recent: Recent = field(default_factory=Recent)
     definitions: dict[bytes, v1.Workflow] = field(default_factory=dict)
 
 
@@ -222,7 +225,9 @@ class Leg:
         progress = await recorder.close()
         events = (*progress.events, paused)
         change = Change(v1.RUN_STATE_PAUSED, kind, waiting=recorder.open_count)
-        if waiting and await self._close(replace(progress, events=events), change):
+        if waiting and (stored := await self._close(replace(progress, events=events), change)):
+            if stored.version is not None:
+                self._setting.recent.keep(stored.version, recorder.memory())
             return True
         return await self._look_again(progress)
 
@@ -288,29 +293,29 @@ class Leg:
             await self._explain_refusal(progress)
             raise LeaseLost
         await self._hold()
-        return committed
+        return committed.last_sequence
 
     async def _explain_refusal(self, progress: Progress) -> None:
         """Tells a lost lease from a start that no decision allows, which must never happen."""
         if progress.spent and await self._is_ours():
             raise AssertionError("an effect was about to start without a decision that allows it")
 
-    async def _close(self, progress: Progress, change: Change) -> int | None:
+    async def _close(self, progress: Progress, change: Change) -> Committed | None:
         """The last commit of a pass."""
         committed = await self._commit(progress, change)
         if committed is not None and self._recorder is not None:
-            self._recorder.committed(committed, len(progress.events))
+            self._recorder.committed(committed.last_sequence, len(progress.events))
         return committed
 
     async def _close_or_lose(self, progress: Progress, change: Change) -> None:
         if await self._close(progress, change) is None:
             raise LeaseLost
 
-    async def _commit(self, progress: Progress, change: Change) -> int | None:
-        """Commits, and gives the newest sequence, or `None` when the store did not take it."""
+    async def _commit(self, progress: Progress, change: Change) -> Committed | None:
+        """Commits, and gives where that left the run, or `None` when the store did not take it."""
         number, is_sent = self._commits + 1, False
 
-        async def commit() -> tuple[int, bool] | None:
+        async def commit() -> Committed | None:
             nonlocal is_sent
             if is_sent and (stored := await run_committed(database, self.lease, number)):
                 return stored  # It was stored before; only the reply was lost.
@@ -326,14 +331,13 @@ class Leg:
         if committed is None:
             return None
         self._commits = number
-        sequence, cancel_requested = committed
-        if cancel_requested:
+        if committed.cancel_requested:
             self.cancel()
-        self._moved(change.state, sequence)
+        self._moved(change.state, committed.last_sequence)
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
-        return sequence
+        return committed
 
     async def _reaching(self, work: Callable[[], Awaitable[T]]) -> T:
         """Does something with the database, as often as it takes to reach it.

@@ -36,7 +36,15 @@ from interlock_server.engine.gates import (
 from interlock_server.engine.keys import Key
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.world import World
-from interlock_server.store.records import Entry, Memory, NewEvent, Progress, Question, Spent
+from interlock_server.store.records import (
+    Answer,
+    Entry,
+    Memory,
+    NewEvent,
+    Progress,
+    Question,
+    Spent,
+)
 from interlock_server.times import timestamp
 
 Save = Callable[[Progress], Awaitable[int]]
@@ -58,6 +66,7 @@ class Recorder:
     ) -> None:
         self.stop: BaseException | None = None
         self._broken: BaseException | None = None
+        self._row = memory.row
         self._run = memory.row.run
         self._save = save
         self._hub = hub
@@ -138,6 +147,18 @@ class Recorder:
     def decided_by(self, key: Key) -> str:
         """Who answered the question of `key`."""
         return self._asked[key].resolved_by
+
+    def memory(self) -> Memory:
+        """All that is known of the run: what is stored of it, once everything is."""
+        return Memory(
+            self._row,
+            [
+                Entry(key, position, value)
+                for position, (key, value) in enumerate(self._values.items(), start=1)
+            ],
+            [Answer(key, requirement) for key, requirement in self._asked.items()],
+            frozenset(self._event_keys),
+        )
 
     @property
     def open_count(self) -> int:

@@ -109,7 +109,9 @@ class Runtime:
             self._timing.commit_delay,
         )
         definitions = self._setting.definitions
-        self._desk = Desk(database, registry, self.world, self._owner, definitions)
+        self._desk = Desk(
+            database, registry, self.world, self._owner, definitions, self._setting.recent
+        )
         self.views = Views(database, registry, definitions, self.world)
         self.claims = Claims(
             database, self.hub, self._announcer, self.world, lambda: self.is_closing
@@ -234,7 +236,7 @@ class Runtime:
         """
         self._check_open()
         outcome = await self._desk.decide(decision)
-        self._go_on(decision.run_id, outcome.lease)
+        self._go_on(decision.run_id, outcome)
         return outcome
 
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
@@ -265,10 +267,10 @@ class Runtime:
 
     # Legs.
 
-    def _go_on(self, run_id: str, lease: Lease | None) -> None:
-        self._moved(run_id, v1.RUN_STATE_RUNNING if lease else None)
-        if lease is not None:
-            self._drive(lease)
+    def _go_on(self, run_id: str, outcome: Outcome) -> None:
+        self._moved(run_id, v1.RUN_STATE_RUNNING if outcome.lease else None)
+        if outcome.lease is not None:
+            self._drive(outcome.lease, outcome.memory)
 
     def _stop_leg(self, run_id: str, stop: Callable[[Leg], None]) -> None:
         if lease := self._newest.get(run_id):
@@ -351,7 +353,8 @@ class Runtime:
         leases = await runs_claim(self.database, self._owner, _CHORE_COUNT, self.world.now())
         for lease in leases:
             _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-            self._go_on(lease.run_id, lease)
+            self._moved(lease.run_id, v1.RUN_STATE_RUNNING)
+            self._drive(lease)
 
     async def fire_timers(self) -> None:
         """Lets requirements expire and runs end whose time is over, with nobody connected."""
@@ -383,7 +386,7 @@ class Runtime:
             self._passed_over.add(requirement.requirement_id)
             return
         if outcome is not None:
-            self._go_on(requirement.run_id, outcome.lease)
+            self._go_on(requirement.run_id, outcome)
             if requirement.on_timeout == v1.ON_TIMEOUT_CANCEL:
                 self._stop_leg(requirement.run_id, Leg.cancel)
 

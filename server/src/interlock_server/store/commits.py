@@ -15,7 +15,7 @@ from sqlalchemy.types import DateTime, Integer, LargeBinary, SmallInteger, Text
 from interlock import v1
 from interlock_server.store.database import Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
-from interlock_server.store.records import Change, Lease, Progress
+from interlock_server.store.records import Change, Committed, Lease, Progress
 from interlock_server.store.runs import lease_parameters
 from interlock_server.store.sessions import session_merge
 
@@ -56,9 +56,9 @@ _MOVES = """
                 OR open_requirements + :question_count <> coalesce(
                     :waiting, open_requirements + :question_count)))
             {conditions}
-        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested
+        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested, version
     ){parts}
-    SELECT last_sequence, cancel_requested FROM moved
+    SELECT last_sequence, cancel_requested, version FROM moved
 """
 _PARAMETERS = (
     bindparam("now", type_=DateTime(timezone=True)),
@@ -157,17 +157,16 @@ async def run_commit(
     change: Change,
     now: datetime,
     number: int,
-) -> tuple[int, bool] | None:
+) -> Committed | None:
     """Moves a run forward: the only way in which its owner writes it.
 
     Args:
         number: of this commit in its epoch, from 1.
 
     Returns:
-        The newest sequence and whether somebody asked to cancel; or `None` when
-        the lease is lost, when the number is not the next one, when a decision
-        that it spends does not stand, or when the run may not pause or end
-        because a decision or a cancel has come in.
+        Where it left the run; or `None` when the lease is lost, when the number
+        is not the next one, when a decision that it spends does not stand, or
+        when the run may not pause or end because a decision or a cancel has come in.
     """
     parameters = {**_commit_parameters(lease, progress, change, now), "number": number}
     statement = _commit(*_parts(progress, change))
@@ -182,13 +181,13 @@ async def run_commit(
                     raise _NotTaken
         except _NotTaken:
             return None
-    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
+    return Committed(*rows[0]) if rows else None
 
 
-async def run_committed(database: Database, lease: Lease, number: int) -> tuple[int, bool] | None:
+async def run_committed(database: Database, lease: Lease, number: int) -> Committed | None:
     """What `run_commit` gave, when its newest commit has this number."""
     rows = await database.fetch(_COMMITTED, {**lease_parameters(lease), "number": number})
-    return (rows[0].last_sequence, rows[0].cancel_requested) if rows else None
+    return Committed(*rows[0]) if rows else None
 
 
 def _commit_parameters(

@@ -146,9 +146,15 @@ async def reaching() -> AsyncIterator[None]:
     try:
         yield
     except LOST as error:
-        if isinstance(error, ValueError):
-            raise  # A parameter that the driver cannot send, which is nobody's absence.
-        raise StoreUnavailable from error
+        if is_lost(error):
+            raise StoreUnavailable from error
+        raise
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that the database is away."""
+    # A parameter that the driver cannot send is one of its interface's errors too.
+    return isinstance(error, LOST) and not isinstance(error, ValueError)
 
 
 @cache

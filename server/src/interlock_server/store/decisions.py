@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -15,7 +15,7 @@ from interlock import v1
 from interlock_server.errors import RequestIdReused
 from interlock_server.store.database import Connection, Database
 from interlock_server.store.events import EVENT_PARAMETERS, event_arrays
-from interlock_server.store.records import Basis, Owner, RequestKey, RunRow, Settled
+from interlock_server.store.records import Basis, Owner, RequestKey, Ruling, RunRow
 from interlock_server.store.requests import request_parameters
 from interlock_server.store.requirements import (
     REQUIREMENT_COLUMNS,
@@ -116,45 +116,38 @@ async def decision_record(
     store: Database | Connection,
     row: RunRow,
     known: Sequence[v1.Requirement],
-    answers: Sequence[Settled],
+    ruling: Ruling,
     events: Sequence[v1.RunEvent],
-    *,
-    request: RequestKey,
-    state: v1.RequirementState.ValueType,
-    by: str,
-    is_ready: bool,
-    claims: bool,
     owner: Owner,
-    now: datetime,
-) -> int | None:
-    """Records answers to open requirements, all or none, and gives the run's epoch.
+) -> RunRow | None:
+    """Records answers to open requirements, all or none, and gives the run as it is then.
 
     Args:
         store: a connection when there is more to do in its transaction.
         row: the run as it was when it was decided.
         known: the requirements as they were then.
-        state: resolved by a person, or expired.
-        is_ready: a step has everything it waits for.
-        claims: the run goes on at once, under `owner`.
+        owner: who holds the run when it goes on at once.
 
     Returns:
         `None` when something has changed since: nothing was recorded.
     """
     versions = {one.requirement_id: int(one.etag) for one in known}
+    answers, now = ruling.answers, ruling.now
+    version = int(row.run.etag)
     parameters: dict[str, Any] = {
         **event_arrays(events, [None] * len(events)),
-        **request_parameters(request),
-        "request_digest": request.digest,
+        **request_parameters(ruling.request),
+        "request_digest": ruling.request.digest,
         "run_id": row.run.run_id,
-        "version": int(row.run.etag),
+        "version": version,
         "ids": [one.requirement_id for one in answers],
         "versions": [versions[one.requirement_id] for one in answers],
         "resolutions": [one.resolution and one.resolution.SerializeToString() for one in answers],
         "grants": [one.grant for one in answers],
-        "state": state,
-        "by": by,
-        "is_ready": is_ready,
-        "claims": claims,
+        "state": ruling.state,
+        "by": ruling.by,
+        "is_ready": ruling.is_ready,
+        "claims": ruling.claims,
         "owner": owner.name,
         "lease_until": now + owner.lease,
         "now": now,
@@ -163,4 +156,10 @@ async def decision_record(
         rows = await store.fetch(_RESOLVE, parameters)
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return None  # The same request came twice at once; or a requirement has changed.
-    return rows[0].epoch if rows else None
+    if not rows:
+        return None
+    run = v1.Run()
+    run.CopyFrom(row.run)
+    run.last_sequence += len(events)
+    run.etag = str(version + 1)
+    return replace(row, run=run, epoch=rows[0].epoch)

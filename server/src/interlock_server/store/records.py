@@ -102,6 +102,19 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Committed:
+    """Where a commit left its run.
+
+    Args:
+        version: of the run; unset where it may have changed since.
+    """
+
+    last_sequence: int
+    cancel_requested: bool
+    version: int | None = None
+
+
+@dataclass(frozen=True)
 class Tip:
     """The newest of a run: what a reader must know before it waits."""
 
@@ -189,6 +202,26 @@ class Settled:
     requirement_id: str
     resolution: v1.RequirementResolution | None
     grant: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Answers that a person or the clock gave, and what follows from them.
+
+    Args:
+        answers: recorded all or none.
+        state: of what they answer: resolved by a person, or expired.
+        is_ready: a step has everything it waits for.
+        claims: the run goes on at once.
+    """
+
+    answers: Sequence[Settled]
+    state: v1.RequirementState.ValueType
+    by: str
+    is_ready: bool
+    claims: bool
+    now: datetime
+    request: RequestKey = NO_REQUEST
 
 
 @dataclass(frozen=True)

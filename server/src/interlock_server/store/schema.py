@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +13,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from interlock_server.store.database import Database, reaching
+from interlock_server.errors import StoreUnavailable
+from interlock_server.store.database import Database, is_lost, reaching
 
 T = TypeVar("T")
 
@@ -106,5 +108,17 @@ async def _run(database: Database, work: Callable[[Connection], T]) -> T:
     engine = create_async_engine(
         database.url, poolclass=NullPool, async_creator=lambda: asyncpg.connect(database.dsn)
     )
-    async with reaching(), engine.begin() as connection:
-        return await connection.run_sync(work)
+    try:
+        async with reaching(), engine.begin() as connection:
+            return await connection.run_sync(work)
+    except SQLAlchemyError as error:
+        if any(map(is_lost, _causes(error))):
+            raise StoreUnavailable from error
+        raise
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it was made of, which with SQLAlchemy is the driver's own."""
+    while error is not None:
+        yield error
+        error = error.__cause__
