@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from interlock_server.cli import (
     demonstration,
@@ -21,12 +22,34 @@ _SERVER = "The server"
 _RUNS = "Runs"
 _INBOX = "What waits for somebody"
 
-_CODES = "  \n".join(f"{code.value}  {meaning}" for code, meaning in MEANINGS.items())
+_WHOLE = 1_000
+"""Characters of a help line that is not cut off, but wrapped."""
+
+_CODES = "\n".join(f"{code.value}  {meaning}" for code, meaning in MEANINGS.items())
+
+
+class _Panels(TyperGroup):
+    """Lists the commands by what they are about."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes a list for each panel."""
+        by_panel: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            entry = (name, command.get_short_help_str(_WHOLE))
+            by_panel.setdefault(command.rich_help_panel, []).append(entry)
+        for panel, entries in by_panel.items():
+            with formatter.section(panel):
+                formatter.write_dl(entries)
+
 
 program = typer.Typer(
+    cls=_Panels,
+    # What draws boxes takes as long to import as all the rest of a command.
+    rich_markup_mode=None,
     name="interlock",
     help="Agent workflows that pause for people: serve them, run them, decide.",
-    epilog=f"Exit codes:\n\n{_CODES}",
+    epilog=f"Exit codes:\n\n\b\n{_CODES}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

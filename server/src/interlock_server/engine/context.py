@@ -198,6 +198,8 @@ async def gather_all(*branches: Awaitable[T]) -> list[T]:
         Suspended: some branches wait; carries the requirements of all of them.
         Exception: the first failure, in the order of the branches.
     """
+    if len(branches) == 1:
+        return [await branches[0]]
     results = await asyncio.gather(*branches, return_exceptions=True)
     problems = [one for one in results if isinstance(one, BaseException)]
     for problem in problems:

@@ -8,6 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import FunctionType
 from typing import Any
 
 import pydantic_core
@@ -60,12 +61,24 @@ async def call_function(
 
 def asked_for(function: Callable[..., Any], offered: Mapping[str, Any]) -> list[str]:
     """The offered names that a function has parameters for."""
-    return [name for name in inspect.signature(function).parameters if name in offered]
+    return [name for name in _parameters(function) if name in offered]
 
 
 def hidden_parameters(function: Callable[..., Any]) -> frozenset[str]:
     """The parameters that neither a model nor a person sees."""
-    return INJECTED & set(inspect.signature(function).parameters)
+    return INJECTED & set(_parameters(function))
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    if isinstance(function, FunctionType):
+        return _parameters_of(function)
+    return tuple(inspect.signature(function).parameters)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _parameters_of(function: FunctionType) -> tuple[str, ...]:
+    """The parameters of a plain function, which never change."""
+    return tuple(inspect.signature(function).parameters)
 
 
 def as_json(value: Any, reason: str) -> Any:

@@ -31,6 +31,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every failed call its status; an unforeseen error is logged under an id, not shown."""
 
     def __init__(self) -> None:
+        self._handlers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         self._is_cut = False
 
@@ -48,11 +49,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wraps the handler of a call."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
-            return handler
+        """Gives the wrapped handler of a call."""
         method = handler_call_details.method
+        if method not in self._handlers:
+            handler = await continuation(handler_call_details)
+            if handler is None or handler.request_streaming:
+                return handler
+            self._handlers[method] = self._wrapped(handler, method)
+        return self._handlers[method]
+
+    def _wrapped(self, handler: Any, method: str) -> Any:
         # Requests come as bytes and are read in here, so that one that cannot be read is an
         # error like any other.
         read = handler.request_deserializer

@@ -110,7 +110,9 @@ class Database:
         """The driver's own connection, from the pool; one that may be broken does not go back."""
         async with reaching():
             pool = await self._begun()
-            driver = await pool.acquire(timeout=_ACQUIRE_SECONDS)
+            # A timeout costs as much as the whole rest, and nobody waits while one is idle.
+            timeout = None if pool.get_idle_size() else _ACQUIRE_SECONDS
+            driver = await pool.acquire(timeout=timeout)
             try:
                 yield driver
             except (*LOST, asyncio.CancelledError):
