@@ -97,6 +97,7 @@ async def tail(
                     raise RunNotFound(watch.run_id)
                 after, spoken = batch[-1].sequence, clock()
                 yield order.with_live(batch)
+                batch.clear()  # A stream that waits keeps nothing of what it has shown.
             if shown := order.live_after(after):
                 spoken = clock()
                 yield shown

@@ -92,6 +92,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                         return
                     async for response in responses:
                         yield _sized(response)
+                        del response  # Else it would be kept until the next one comes.
                 except BaseException as error:  # noqa: BLE001
                     await _abort(context, self._meant(error), method)
 

@@ -65,6 +65,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             stream = self._streams.run(v1.RunStreamResponse, watch.of(run_id), subscription)
             async for response in stream:
                 yield response
+                del response  # Nothing is kept while a stream waits.
 
     async def ContinueRun(
         self, request: v1.ContinueRunRequest, context: Context
@@ -91,6 +92,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             stream = self._streams.run(v1.ContinueRunStreamResponse, watch, early)
             async for response in stream:
                 yield response
+                del response  # Nothing is kept while a stream waits.
 
     async def WatchRun(
         self, request: v1.WatchRunRequest, context: Context
@@ -103,9 +105,11 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         if after > snapshot.last_sequence:
             raise SequenceOutOfRange(snapshot.last_sequence)
         yield v1.WatchRunResponse(snapshot=snapshot)
+        del snapshot
         stream = self._streams.run(v1.WatchRunResponse, watch.ending(on_pause=request.end_on_pause))
         async for response in stream:
             yield response
+            del response  # Nothing is kept while a stream waits.
 
     async def GetRun(self, request: v1.GetRunRequest, context: Context) -> v1.GetRunResponse:
         with Fields() as fields:

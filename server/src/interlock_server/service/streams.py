@@ -59,6 +59,7 @@ class Streams:
                     if batch:
                         sent = max(sent, batch[-1].sequence)
                         yield response(events=v1.RunEvents(events=batch))
+                        batch.clear()  # Else it would be kept for as long as nothing happens.
                     else:
                         time = timestamp(runtime.world.now())
                         yield response(heartbeat=v1.Heartbeat(send_time=time, sequence=sent))
