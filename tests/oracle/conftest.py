@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
+from interlock_server import limits
 from interlock_server.executors import tools
 from interlock_server.executors.models import ToolSchema, tool_schema
+
+
+@pytest.fixture(autouse=True)
+def _what_has_ended_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds are small, so that else no leg would take a container for ended without a look."""
+    monkeypatch.setattr(limits, "finished_steps_min", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from unittest.mock import patch
 
 from tests.oracle.building import Code, build, decide
 from tests.oracle.rules import check_free_calls, check_pauses, check_rules
@@ -14,6 +15,7 @@ from tests.oracle.worlds import World
 from tests.support.memory import End, Shelf, Straight, leg, straight
 
 from interlock import v1
+from interlock_server import limits
 from interlock_server.runtime.decisions import check_answer
 from interlock_server.store.records import Answer
 
@@ -50,6 +52,7 @@ class Playing:
 
     Args:
         is_fresh: each leg has a process of its own, with code built anew.
+        replays: each leg goes through all that has ended, however long.
         is_patient: there is a leg only when some step has all that it waits for, as
             the runtime does it; else there are legs that have nothing to do.
     """
@@ -58,12 +61,18 @@ class Playing:
     code: Code
     pick: Pick
     is_fresh: bool = False
+    replays: bool = False
     is_patient: bool = False
     commit_delay: float = 0
     rounds: list[Round] = field(default_factory=list)
 
     async def play(self) -> Story:
         """Plays legs until the run has ended."""
+        usual = limits.finished_steps_min
+        with patch.object(limits, "finished_steps_min", 10**9 if self.replays else usual):
+            return await self._play()
+
+    async def _play(self) -> Story:
         self.code.log.wipe()
         shelf = Shelf(self.world.run_input)
         while (end := await self._leg(shelf)) is None:

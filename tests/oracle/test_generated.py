@@ -55,7 +55,7 @@ async def play_in_every_way(world: World) -> Counter[str]:
     singly, in_handfuls = one_by_one(world.order), some_of_them(world.order)
     is_patient, delay = world.order % 3 > 0, 1_000 * (world.order % 2)
     ways = {
-        "all at once": Playing(world, code, all_of_them),
+        "all at once": Playing(world, code, all_of_them, replays=world.order % 2 > 0),
         "one by one": Playing(world, code, singly, is_patient=is_patient, commit_delay=delay),
         "in new processes": Playing(world, code, in_handfuls, is_fresh=True),
     }

@@ -176,6 +176,12 @@ class Probe:
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
         return await self._context.ask(key, question)
 
+    def recorded(self, key: Key) -> Any:
+        return self._context.recorded(key)
+
+    def record(self, key: Key, value: Any) -> None:
+        self._context.record(key, value)
+
     def emit(self, key: Key, event: v1.RunEvent) -> None:
         self._context.emit(key, event)
 

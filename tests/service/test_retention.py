@@ -29,7 +29,7 @@ from interlock_server import Interlock, Step, Workflow, call
 from interlock_server.errors import RunNotFound
 from interlock_server.runtime import runtime
 from interlock_server.runtime.runtime import Timing
-from interlock_server.runtime.tail import Watch, tail
+from interlock_server.runtime.tail import Reader, Watch, tail
 
 HOUR = Timing(lease=1e9, retention=3_600)
 OF_RUNS = ("runs", "events", "journal", "requirements", "requests")
@@ -170,9 +170,11 @@ async def test_a_reader_whose_run_goes_meanwhile_is_told(
     async with clock.serving(app(Ledger(), Point()), database_url, HOUR) as service:
         ended = await service.run("Broken")
         hub = service.runtime.hub
-        reader = tail(service.runtime.database, hub, Watch(ended.run_id), lambda: False)
+        stored = Reader(service.runtime.database)
+        reader = tail(stored, hub, Watch(ended.run_id), lambda: False)
         first = await anext(reader)
-        assert [one.sequence for one in first] == [1]
+        assert first is not None
+        assert [one.sequence for one in first.events] == [1]
         clock.pass_by(3_601)
         await sweep(service)
         with pytest.raises(RunNotFound):

@@ -37,6 +37,7 @@ tool_calls_per_turn_max = 100
 turns_default = 20
 turns_max = 1_000
 journal_entries_max = 100_000
+finished_steps_min = 100
 event_bytes_max = 8 * 1024 * 1024
 parallel_branches_max = 500
 open_runs_max = 1_000_000
@@ -44,4 +45,5 @@ timeout_seconds_max = 10 * 366 * 24 * 3_600
 function_threads_max = 64
 
 recent_bytes_max = 64 * 1024 * 1024
+shown_bytes_max = 32 * 1024 * 1024
 watchers_max = 10_000

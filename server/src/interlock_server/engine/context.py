@@ -116,6 +116,14 @@ class Context(Protocol):
         """
         ...
 
+    def recorded(self, key: Key) -> Any:
+        """The value that was recorded under `key`, or `None`."""
+        ...
+
+    def record(self, key: Key, value: Any) -> None:
+        """Records a JSON value that spares a later leg work, unless it is too large to keep."""
+        ...
+
     def emit(self, key: Key, event: v1.RunEvent) -> None:
         """Records an event, once for each key and kind of event."""
         ...

@@ -14,6 +14,7 @@ from interlock import v1
 from interlock_server import jsontext
 from interlock_server.engine.context import Context, Suspended, gather_all
 from interlock_server.engine.gates import INTERRUPTED_REASON, StepEnds
+from interlock_server.engine.parts import Parts
 from interlock_server.engine.pauses import by_step
 from interlock_server.engine.places import TOP, Place
 from interlock_server.engine.reviews import PassedOver, Reviews, SentBack, Visit
@@ -91,7 +92,12 @@ class Interpreter:
         self.context = context
         self.executors = executors
         self.reviews = Reviews(context, executors)
-        self.usage = v1.Usage()
+        self._parts = Parts(context)
+
+    @property
+    def usage(self) -> v1.Usage:
+        """What all steps took that have run so far."""
+        return self._parts.whole.usage
 
     async def run(self, workflow: v1.Workflow, run_input: Any) -> StepOutput:
         """Runs the workflow to its end and returns its last output.
@@ -101,7 +107,11 @@ class Interpreter:
             Suspended: the run waits for requirements; run again when they are resolved.
             Cancelled: the run was cancelled.
         """
-        outputs = await self._sequence(workflow.nodes, StepInput(input=run_input), TOP)
+        try:
+            outputs = await self._sequence(workflow.nodes, StepInput(input=run_input), TOP)
+        except Suspended:
+            self._parts.record()
+            raise
         return _combined(outputs)
 
     async def _sequence(
@@ -147,10 +157,17 @@ class Interpreter:
             return await self._settled(node, visit, failure)
 
     async def _run(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
+        if node.HasField("step"):
+            return await self._step(node, visit.given, visit.at)
+        if known := self._parts.known(visit.at.key):
+            return known
+        with self._parts.entered(visit.at.key) as part:
+            part.output = await self._container(node, visit)
+        return part.output
+
+    async def _container(self, node: v1.WorkflowNode, visit: Visit) -> StepOutput:
         given, at = visit.given, visit.at
         match node.WhichOneof("node"):
-            case "step":
-                return await self._step(node, given, at)
             case "steps":
                 return await self._steps(node.steps, given, at)
             case "condition":
@@ -326,7 +343,7 @@ class Interpreter:
             raise
 
     def _completed(self, step: v1.StepNode, at: Place, execution: Execution) -> StepOutput:
-        _add(self.usage, execution.usage)
+        self._parts.ran(execution.usage)
         result = _result(at, execution.output)
         result.executor.CopyFrom(step.executor)
         result.tool_executions.extend(execution.tool_executions)
@@ -390,9 +407,3 @@ def _result(at: Place, output: StepOutput) -> v1.StepResult:
         output_json=output_json,
         stop=output.stop,
     )
-
-
-def _add(total: v1.Usage, more: v1.Usage) -> None:
-    total.input_tokens += more.input_tokens
-    total.output_tokens += more.output_tokens
-    total.model_requests += more.model_requests

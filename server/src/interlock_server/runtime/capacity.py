@@ -20,6 +20,7 @@ class Capacity:
         self._database = database
         self._most = most
         self._known = 0
+        self._admitted = 0
         self._counting = asyncio.Lock()
 
     async def admit(self) -> None:
@@ -35,7 +36,10 @@ class Capacity:
         if self._known >= self._most:
             raise RunLimitExceeded("open runs", self._most)
         self._known += 1
+        self._admitted += 1
 
     async def count(self) -> None:
-        """Looks how many there are."""
-        self._known = await runs_count_open(self._database)
+        """Looks how many there are; those that were admitted meanwhile may not be among them."""
+        before = self._admitted
+        counted = await runs_count_open(self._database)
+        self._known = counted + self._admitted - before

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from interlock import v1
 from interlock_server import jsontext, limits
@@ -83,7 +83,8 @@ class Recorder:
             for name, value in jsontext.loads(memory.row.session_state, bounded=False).items()
         }
         for entry in memory.entries:
-            self._apply_changes(_read(entry.value) if entry.value else {})
+            if _may_change_state(entry.value):
+                self._apply_changes(_read(entry.value))
         self._events: list[NewEvent] = []
         self._entries: list[Entry] = []
         self._questions: list[Question] = []
@@ -121,6 +122,17 @@ class Recorder:
         if not self._rounds.is_old(asked):
             self._emit_continued(asked)
         return asked.resolution
+
+    def recorded(self, key: Key) -> Any:
+        """The value that was recorded under `key`, or `None`."""
+        text = self._values.get(key)
+        return None if text is None else _read(text)["value"]
+
+    def record(self, key: Key, value: Any) -> None:
+        """Records a JSON value that spares a later leg work, unless it is too large to keep."""
+        text = jsontext.dumps({"value": value}, bounded=False)
+        if len(text) <= limits.record_characters_max:
+            self._record(key, text)
 
     def emit(self, key: Key, event: v1.RunEvent) -> None:
         """Records an event, once for each key and kind of event."""
@@ -463,6 +475,11 @@ def _without_performing(once: Once, answer: v1.RequirementResolution) -> dict[st
                     answer.fail.message or answer.reject.note or INTERRUPTED,
                 ]
             }
+
+
+def _may_change_state(record: str | None) -> TypeGuard[str]:
+    """Whether a record may hold changes of the session state: most are not read for that."""
+    return record is not None and ('"set":' in record or '"removed":' in record)
 
 
 def _read(text: str) -> Any:

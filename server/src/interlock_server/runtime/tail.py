@@ -10,20 +10,110 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from cachetools import LRUCache
+from google.protobuf.message import Message
 
 from interlock import v1
 from interlock_server import limits
 from interlock_server.errors import RunNotFound, SequenceOutOfRange, ServerShutdown
 from interlock_server.runtime.hub import ENDED, RESTING, Hub, Subscription
+from interlock_server.runtime.shared import Shared
 from interlock_server.store.database import Database
 from interlock_server.store.events import events_after
 from interlock_server.store.records import Tip
 from interlock_server.store.runs import run_tip
 
+_BYTES_EACH = 500
+"""What an event takes in memory besides its content, or a little less."""
+
 _POLL_SECONDS = 1.0
 """How long to trust wake-ups before looking into the store."""
+
+
+class Batch:
+    """Stored events that are shown together; those who are shown the same share it.
+
+    What is made of it for all of them is made once, when it is first asked for.
+    """
+
+    def __init__(self, events: Sequence[v1.RunEvent]) -> None:
+        self.events = events
+        self._encoded: dict[type[Message], bytes] = {}
+
+    @property
+    def last_sequence(self) -> int:
+        """Of the newest event."""
+        return self.events[-1].sequence
+
+    @cached_property
+    def size(self) -> int:
+        """About how much memory it takes, in bytes: as messages, and encoded."""
+        return sum(_BYTES_EACH + 3 * one.ByteSize() for one in self.events)
+
+    @cached_property
+    def newest(self) -> dict[str, int]:
+        """The newest sequence of each step."""
+        return {one.step.step_id: one.sequence for one in self.events}
+
+    def encoded(self, response: type[Message]) -> bytes:
+        """A message of this kind that holds the events, as it is sent."""
+        if response not in self._encoded:
+            message: Any = response()
+            message.events.events.extend(self.events)
+            self._encoded[response] = message.SerializeToString()
+        return self._encoded[response]
+
+
+class Reader:
+    """What is stored of runs, for those who watch them: they read it together.
+
+    Stored events never change, so those that were read last are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: LRUCache[tuple[str, int, int], Batch] = LRUCache(
+            limits.shown_bytes_max, lambda batch: batch.size
+        )
+        self._tips = Shared(self._tip)
+        self._batches = Shared(self._batch)
+
+    async def tip(self, run_id: str) -> Tip:
+        """Where a run is now.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return await self._tips.get(run_id)
+
+    async def batch(self, run_id: str, after: int, count: int) -> Batch:
+        """The first events after a sequence, so many at most; they must exist.
+
+        Raises:
+            RunNotFound: the run was deleted meanwhile.
+        """
+        key = (run_id, after, count)
+        return self._kept.get(key) or await self._batches.get(key)
+
+    async def _tip(self, run_id: str) -> Tip:
+        return await _tip(self._database, run_id)
+
+    async def _batch(self, key: tuple[str, int, int]) -> Batch:
+        if (kept := self._kept.get(key)) is not None:
+            return kept  # Whoever had the turn before has read it.
+        run_id, after, count = key
+        events = await events_after(self._database, run_id, after, count)
+        if not events:
+            raise RunNotFound(run_id)
+        batch = Batch(events)
+        with suppress(ValueError):  # It is larger than all that is kept.
+            self._kept[key] = batch
+        return batch
 
 
 @dataclass(frozen=True)
@@ -57,13 +147,13 @@ class Watch:
 
 
 async def tail(
-    database: Database,
+    reader: Reader,
     hub: Hub,
     watch: Watch,
     is_closing: Callable[[], bool],
     subscription: Subscription | None = None,
-) -> AsyncGenerator[list[v1.RunEvent], None]:
-    """Gives events in batches, oldest first; an empty batch is a sign of life.
+) -> AsyncGenerator[Batch | None, None]:
+    """Gives events in batches, oldest first; none is a sign of life.
 
     Args:
         subscription: one that was made before the run began to move, so that
@@ -84,7 +174,7 @@ async def tail(
     ) as subscription:
         after = watch.after
         order = _Order()
-        tip = await _tip(database, watch.run_id)
+        tip = await reader.tip(watch.run_id)
         if after > tip.last_sequence:
             raise SequenceOutOfRange(tip.last_sequence)
         while True:
@@ -92,15 +182,13 @@ async def tail(
             while after < tip.last_sequence:
                 # Not past the tip: live text that belongs before later events may still come.
                 count = min(limits.stream_batch_events_max, tip.last_sequence - after)
-                batch = await events_after(database, watch.run_id, after, count)
-                if not batch:
-                    raise RunNotFound(watch.run_id)
-                after, spoken = batch[-1].sequence, clock()
+                batch = await reader.batch(watch.run_id, after, count)
+                after, spoken = batch.last_sequence, clock()
                 yield order.with_live(batch)
-                batch.clear()  # A stream that waits keeps nothing of what it has shown.
+                del batch  # A stream that waits keeps nothing of what it has shown.
             if shown := order.live_after(after):
                 spoken = clock()
-                yield shown
+                yield Batch(shown)
             if tip.state in ends:
                 return
             if is_closing():
@@ -108,10 +196,10 @@ async def tail(
             silence_left = watch.heartbeat_seconds - (clock() - spoken)
             if silence_left <= 0:
                 spoken = clock()
-                yield []
+                yield None
             else:
                 await subscription.wait(min(_POLL_SECONDS, silence_left))
-            tip = await _tip(database, watch.run_id)
+            tip = await reader.tip(watch.run_id)
 
 
 class _Order:
@@ -129,14 +217,17 @@ class _Order:
         """Takes in live text as it has come."""
         self._live.extend(live)
 
-    def with_live(self, stored: Sequence[v1.RunEvent]) -> list[v1.RunEvent]:
+    def with_live(self, stored: Batch) -> Batch:
         """Stored events, and between them the text that came before each."""
+        if not self._live:
+            self._shown.update(stored.newest)
+            return stored
         events: list[v1.RunEvent] = []
-        for event in stored:
+        for event in stored.events:
             events += self.live_after(event.sequence - 1)
             events.append(event)
             self._shown[event.step.step_id] = event.sequence
-        return events
+        return Batch(events)
 
     def live_after(self, sequence: int) -> list[v1.RunEvent]:
         """Takes out the text that was spoken before the stored event after `sequence`."""

@@ -7,6 +7,7 @@ import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from typing import Any
 
 import grpc
@@ -65,7 +66,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._streaming(handler.unary_stream, read, method),
-                response_serializer=handler.response_serializer,
+                response_serializer=methodcaller("SerializeToString"),
             )
         return grpc.unary_unary_rpc_method_handler(
             self._unary(handler.unary_unary, read, method),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 
@@ -101,10 +101,10 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             fields.name("run_id", request.run_id)
             after = fields.sequence("after_sequence", request.after_sequence)
             watch = _watch(fields, request.run_id, after, request.stream_options)
-        snapshot = await self._runtime.views.run(request.run_id)
+        snapshot = await self._streams.snapshot(request.run_id)
         if after > snapshot.last_sequence:
             raise SequenceOutOfRange(snapshot.last_sequence)
-        yield v1.WatchRunResponse(snapshot=snapshot)
+        yield cast("v1.WatchRunResponse", snapshot.response)
         del snapshot
         stream = self._streams.run(v1.WatchRunResponse, watch.ending(on_pause=request.end_on_pause))
         async for response in stream:

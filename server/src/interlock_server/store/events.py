@@ -73,9 +73,13 @@ async def events_after(
 
 def results_in(bodies: Iterable[bytes]) -> list[v1.StepResult]:
     """The results in stored events of `RESULT_KINDS`."""
-    events = [v1.RunEvent.FromString(body) for body in bodies]
-    happened = [getattr(event, _kind(event)) for event in events]
-    return [one.result for one in happened if one.HasField("result")]
+    results = []
+    for body in bodies:
+        event = v1.RunEvent.FromString(body)
+        happened = getattr(event, _kind(event))
+        if happened.HasField("result"):
+            results.append(happened.result)
+    return results
 
 
 def _kind(event: v1.RunEvent) -> str:
