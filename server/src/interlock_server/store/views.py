@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import SmallInteger
+from sqlalchemy import text
 
 from interlock_server.store.database import Database
 from interlock_server.store.events import RESULT_KINDS, results_in
@@ -12,19 +10,21 @@ from interlock_server.store.records import View
 from interlock_server.store.requirements import CURRENT, REQUIREMENT_COLUMNS, requirements_in
 from interlock_server.store.runs import RUN_COLUMNS, RUN_FROM, run_row
 
+# As parameters they would be planned for anew each time, which takes longer than to read them.
+_RESULT_KINDS = ", ".join(map(str, RESULT_KINDS))
 _VIEW = text(f"""
     SELECT {RUN_COLUMNS},
         ARRAY(SELECT body FROM events
-            WHERE run_id = runs.run_id AND kind = ANY(:kinds) ORDER BY sequence) AS results,
+            WHERE run_id = runs.run_id AND kind IN ({_RESULT_KINDS}) ORDER BY sequence) AS results,
         ARRAY(SELECT ROW({REQUIREMENT_COLUMNS}) FROM requirements
             WHERE run_id = runs.run_id AND {CURRENT} ORDER BY requirements.position) AS current
     {RUN_FROM} WHERE runs.run_id = :run_id
-""").bindparams(bindparam("kinds", type_=ARRAY(SmallInteger)))
+""")
 
 
 async def view_get(database: Database, run_id: str) -> View | None:
     """A run with the results of its finished nodes, what it waits for, and what may yet start."""
-    rows = await database.fetch(_VIEW, {"run_id": run_id, "kinds": RESULT_KINDS})
+    rows = await database.fetch(_VIEW, {"run_id": run_id})
     if not rows:
         return None
     row = run_row(rows[0])
