@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import io
+import random
 import re
 import shlex
 import socket
@@ -37,6 +38,7 @@ ADDRESS = "7117"
 
 _ID = re.compile(r"\b[0-9a-f]{8}(?=…)")
 _PAUSED = 3
+_PORTS = range(20_000, 32_000)
 _KINDS = {"answer": "USER_INPUT", "complete": "EXTERNAL_EXECUTION", "approve": "CONFIRMATION"}
 
 
@@ -233,10 +235,13 @@ def _is_cut_from(text: str, source: str) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port to listen on a little later. Not one of those from which connections are made: another
+    test's connection could have it by then."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def forget_modules(folder: Path) -> None:
