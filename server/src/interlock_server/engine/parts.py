@@ -16,7 +16,7 @@ from typing import Any
 from interlock import v1
 from interlock_server import limits
 from interlock_server.engine.context import Context
-from interlock_server.engine.keys import ROOT, Key
+from interlock_server.engine.keys import Key
 from interlock_server.engine.values import StepOutput
 
 _FINISHED = "finished"
@@ -41,7 +41,6 @@ class Finished:
 class Part:
     """A container under way: what has happened in it, and which containers in it have ended."""
 
-    key: Key = ROOT
     steps: int = 0
     usage: v1.Usage = field(default_factory=v1.Usage)
     finished: dict[Key, Finished] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class Parts:
     @contextmanager
     def entered(self, key: Key) -> Iterator[Part]:
         """A container, until it has ended: with an output, or not."""
-        parent, part = _part.get(), Part(key)
+        parent, part = _part.get(), Part()
         self._under_way.append(part)
         token = _part.set(part)
         try:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from cachetools import LRUCache
@@ -50,7 +50,7 @@ class Batch:
         """Of the newest event."""
         return self.events[-1].sequence
 
-    @cached_property
+    @property
     def size(self) -> int:
         """About how much memory it takes, in bytes: as messages, and encoded."""
         return sum(_BYTES_EACH + 3 * one.ByteSize() for one in self.events)
@@ -80,7 +80,7 @@ class Reader:
         self._kept: LRUCache[tuple[str, int, int], Batch] = LRUCache(
             limits.shown_bytes_max, lambda batch: batch.size
         )
-        self._tips = Shared(self._tip)
+        self._tips = Shared(partial(_tip, database))
         self._batches = Shared(self._batch)
 
     async def tip(self, run_id: str) -> Tip:
@@ -99,9 +99,6 @@ class Reader:
         """
         key = (run_id, after, count)
         return self._kept.get(key) or await self._batches.get(key)
-
-    async def _tip(self, run_id: str) -> Tip:
-        return await _tip(self._database, run_id)
 
     async def _batch(self, key: tuple[str, int, int]) -> Batch:
         if (kept := self._kept.get(key)) is not None:

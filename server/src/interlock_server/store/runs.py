@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -394,7 +394,7 @@ def run_row(row: Row) -> RunRow:
     run.started_by = row.started_by
     run.state = row.state
     run.pause_kind = row.pause_kind
-    run.labels.update(_text_map(row.labels))
+    run.labels.update(json.loads(row.labels))
     run.last_sequence = row.last_sequence
     run.etag = str(row.version)
     run.create_time.CopyFrom(timestamp(row.create_time))
@@ -413,11 +413,6 @@ def run_row(row: Row) -> RunRow:
         row.cancel_reason,
         row.cancelled_by,
     )
-
-
-def _text_map(labels: Any) -> Mapping[str, str]:
-    decoded: Mapping[str, str] = json.loads(labels) if isinstance(labels, str) else labels
-    return decoded
 
 
 def _datetime(timestamp: Any) -> datetime:
