@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from benchmarks import lanes, messages
+from benchmarks import messages
+from benchmarks.contenders.serving import serve
 from interlock import v1
 from interlock.v1 import run_service_pb2_grpc
 
@@ -50,20 +51,10 @@ class BareStream(run_service_pb2_grpc.RunServiceServicer):
             yield message
 
 
-async def serve(live: Path, stored: Path) -> None:
-    """Serves until standard input ends."""
-    stream = BareStream(messages.read(live), messages.read(stored))  # type: ignore[abstract]
-    server = grpc.aio.server()
-    run_service_pb2_grpc.add_RunServiceServicer_to_server(stream, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    await lanes.obey({}, target=f"127.0.0.1:{port}")
-    await server.stop(None)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("live", type=Path)
     parser.add_argument("stored", type=Path)
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.live, arguments.stored))
+    live, stored = messages.read(arguments.live), messages.read(arguments.stored)
+    asyncio.run(serve(BareStream(live, stored)))  # type: ignore[abstract]

@@ -16,8 +16,8 @@ from typing import Any
 import asyncpg
 import grpc
 
-from benchmarks import lanes
 from benchmarks.contenders import case
+from benchmarks.contenders.serving import serve
 from interlock import v1
 from interlock.v1 import run_service_pb2_grpc
 
@@ -118,20 +118,15 @@ def _record(message: v1.Run | v1.Requirement | v1.RequirementResolution | v1.Ste
     return message.SerializeToString().ljust(_RECORD_BYTES, b".")
 
 
-async def serve(database_url: str) -> None:
+async def main(database_url: str) -> None:
     """Serves until standard input ends."""
     pool = asyncpg.create_pool(
         database_url, min_size=_POOL_SIZE, max_size=_POOL_SIZE, reset=_leave_as_it_is
     )
     async with pool:
         await pool.execute(_TABLES)
-        floor = Floor(pool)  # type: ignore[abstract] # It has no more than these two calls.
-        server = grpc.aio.server()
-        run_service_pb2_grpc.add_RunServiceServicer_to_server(floor, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        await lanes.obey({}, target=f"127.0.0.1:{port}")
-        await server.stop(None)
+        # It has no more than these two calls.
+        await serve(Floor(pool))  # type: ignore[abstract]
 
 
 async def _leave_as_it_is(_connection: Any) -> None:
@@ -141,4 +136,4 @@ async def _leave_as_it_is(_connection: Any) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("database_url")
-    asyncio.run(serve(parser.parse_args().database_url))
+    asyncio.run(main(parser.parse_args().database_url))

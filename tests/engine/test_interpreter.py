@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.played import Played, RunFailed, agent_step, paths, yes
+from tests.support.played import Played, RunFailed, agent_step, gated, paths, yes
 
 from interlock_server import (
     Agent,
@@ -19,8 +19,6 @@ from interlock_server import (
     StepOutput,
     Steps,
     Workflow,
-    call,
-    tool,
 )
 
 
@@ -35,15 +33,6 @@ def say(name: str) -> Step:
 
 def stop(name: str) -> Step:
     return Step(name=name, executor=lambda given: StepOutput(content=name, stop=True))
-
-
-def gated(name: str) -> Step:
-    @tool(requires_confirmation=True)
-    async def act() -> str:
-        return name
-
-    model = ScriptedModel([call("act"), f"{name} done"])
-    return Step(name=name, agent=Agent(name=f"agent {name}", model=model, tools=[act]))
 
 
 async def ended(run: Played, run_input: Any = "in") -> Any:

@@ -6,23 +6,19 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from tests.support.played import Played, yes
+from tests.support.played import Played, gated, yes
 
 from interlock_server import (
-    Agent,
     Condition,
     Loop,
     Parallel,
     Router,
-    ScriptedModel,
     Step,
     StepInput,
     StepOutput,
     Steps,
     Workflow,
-    call,
     limits,
-    tool,
 )
 
 NEVER = 10**9
@@ -40,15 +36,6 @@ def failing(name: str) -> Step:
         return StepOutput(success=False, error="no")
 
     return Step(name=name, executor=function, on_error="skip")
-
-
-def gated(name: str) -> Step:
-    @tool(requires_confirmation=True)
-    async def act() -> str:
-        return name
-
-    model = ScriptedModel([call("act"), f"{name} done"])
-    return Step(name=name, agent=Agent(name=f"agent {name}", model=model, tools=[act]))
 
 
 def look(given: StepInput) -> dict[str, Any]:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interlock import v1
-from interlock_server import Agent, ScriptedModel, Step, StepOutput, Team, Workflow
+from interlock_server import (
+    Agent,
+    ScriptedModel,
+    Step,
+    StepOutput,
+    Team,
+    Workflow,
+    call,
+    tool,
+)
 from interlock_server.authoring.compile import compile_workflows
 from interlock_server.authoring.conversation import ModelRequest, ToolResult, ToolResults
 from interlock_server.executors.registry import Registry
@@ -106,6 +115,17 @@ class Listening(ScriptedModel):
 def agent_step(model: Any, *tools: Any, **more: Any) -> Step:
     """A step `work` with an agent `worker`."""
     return Step(name="work", agent=Agent(name="worker", model=model, tools=tools, **more))
+
+
+def gated(name: str) -> Step:
+    """A step whose agent makes one call that waits for a yes."""
+
+    @tool(requires_confirmation=True)
+    async def act() -> str:
+        return name
+
+    model = ScriptedModel([call("act"), f"{name} done"])
+    return Step(name=name, agent=Agent(name=f"agent {name}", model=model, tools=[act]))
 
 
 def team_step(model: Any, *members: Any, **more: Any) -> Step:
