@@ -159,8 +159,8 @@ async def hand_over(service: Served, point: Point) -> None:
 
 async def idle(server: Served) -> None:
     """Comes back when a server has nothing to do with its database at the moment."""
-    pool = server.runtime.database._pool
-    while pool.get_idle_size() < pool.get_size():
+    database = server.runtime.database
+    while database._places.qsize() < database._pool_size:
         await asyncio.sleep(0.001)
 
 
