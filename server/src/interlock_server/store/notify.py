@@ -21,7 +21,7 @@ _FREE = "!"
 _CALL = "?"
 """Stands there for: some call waits for a worker to execute it."""
 
-_COALESCE_SECONDS = 0.005
+_COALESCE_SECONDS = 0.002
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -55,8 +55,8 @@ class Announcer:
         """Sends what was announced, until cancelled."""
         while True:
             await self._is_due.wait()
-            await asyncio.sleep(_COALESCE_SECONDS)
             await self.send()
+            await asyncio.sleep(_COALESCE_SECONDS)
 
     async def send(self) -> None:
         """Sends what was announced, at once."""
