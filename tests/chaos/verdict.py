@@ -113,9 +113,7 @@ class Verdict:
 
     def _add(self, problem: str, life: Life, run: Stored) -> None:
         """A problem of a run, with the story of the run, for whoever must understand it."""
-        entries = (
-            f"{one.position} {one.key} {one.value or 'started'}" for one in run.memory.entries
-        )
+        entries = (f"{key} {value or 'started'}" for key, value in run.memory.values.items())
         parts = {
             "events": [f"{event.sequence} {kind_of(event)} {key}" for key, event in run.events],
             "journal": [one[:_LINE_MAX] for one in entries],
@@ -174,8 +172,8 @@ def _check_sequences(run: Stored) -> None:
     """Events and journal are dense, and a run that has ended has one end, which comes last."""
     sequences = [event.sequence for _, event in run.events]
     assert sequences == list(range(1, run.run.last_sequence + 1)), "events are missing"
-    positions = [one.position for one in run.memory.entries]
-    assert positions == list(range(1, len(positions) + 1)), "journal entries are missing"
+    # No two have the same position.
+    assert run.memory.position == len(run.memory.values), "journal entries are missing"
     ends = [kind_of(event) in _ENDS for _, event in run.events]
     assert [number for number, is_end in enumerate(ends, 1) if is_end] == sequences[-1:]
 
@@ -186,7 +184,7 @@ _ENDS = ("workflow_completed", "workflow_failed", "workflow_cancelled")
 def _check_effects(run: Stored, lines: Sequence[Line]) -> None:
     """What is gated happened once at most, and once where its result is recorded."""
     happened = Counter(line.key for line in lines if line.kind == "happens")
-    recorded = {one.key for one in run.memory.entries if one.value is not None}
+    recorded = {key for key, value in run.memory.values.items() if value is not None}
     for asked in run.memory.answers:
         question = asked.requirement
         if not asked.key.endswith(":gate"):

@@ -209,9 +209,9 @@ class Crashing:
         performed = len(self.log.performed)
         if await run_get(self.database, self.run_id) is None:
             return Crash(performed)
-        entries = (await memory_load(self.database, self.run_id)).entries
-        done = frozenset(one.key for one in entries if one.value is not None)
-        return Crash(performed, done, frozenset(one.key for one in entries) - done)
+        values = (await memory_load(self.database, self.run_id, is_whole=True)).values
+        done = frozenset(key for key, value in values.items() if value is not None)
+        return Crash(performed, done, frozenset(values) - done)
 
     # People.
 

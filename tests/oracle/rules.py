@@ -92,14 +92,12 @@ def _check_nodes(memory: Memory, log: Log) -> None:
 def _check_asked(memory: Memory, questions: dict[str, v1.Requirement]) -> None:
     """Each gated call of each response was asked about, once, and nothing else was."""
     gates: list[tuple[str, int]] = []
-    for entry in memory.entries:
-        if not entry.key.endswith(":model") or not entry.value:
+    for recorded, value in memory.values.items():
+        if not recorded.endswith(":model") or not value:
             continue
-        for number, call in enumerate(
-            jsontext.loads(entry.value).get("value", _NONE)["checked"], 1
-        ):
+        for number, call in enumerate(jsontext.loads(value).get("value", _NONE)["checked"], 1):
             if call["gate"]:
-                key = f"{entry.key.removesuffix(':model')}:call{number}:gate"
+                key = f"{recorded.removesuffix(':model')}:call{number}:gate"
                 gates.append((key, call["gate"]))
     assert sorted(gates) == sorted((key, one.kind) for key, one in questions.items())
 

@@ -53,7 +53,7 @@ class Stored:
 
 async def stored(database: Database, run_id: str) -> Stored:
     """Reads a run."""
-    memory = await memory_load(database, run_id)
+    memory = await memory_load(database, run_id, is_whole=True)
     events = []
     for row in await database.fetch(_EVENTS, {"run_id": run_id}):
         event = v1.RunEvent.FromString(row.body)

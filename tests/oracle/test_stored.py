@@ -81,7 +81,12 @@ def _checks_what_it_remembers(runtime: Runtime) -> None:
         outcome = await decide_at_desk(decision)
         if outcome.memory is not None:
             read = await memory_load(runtime.database, decision.run_id)
-            assert _known(outcome.memory) == _known(read)
+            whole = await memory_load(runtime.database, decision.run_id, is_whole=True)
+            assert _known(outcome.memory) == _known(read) == _known(whole)
+            # It may hold some of what no leg needs any more.
+            for less, more in ((read, outcome.memory), (outcome.memory, whole)):
+                assert less.values.items() <= more.values.items()
+                assert less.event_keys <= more.event_keys
         return outcome
 
     runtime._desk.decide = decide  # type: ignore[method-assign]
@@ -92,7 +97,7 @@ def _known(memory: Memory) -> tuple[object, ...]:
     row, run = memory.row, memory.row.run
     orders = (row.epoch, row.cancel_requested, run.last_sequence, run.etag, run.expire_time)
     given = (run.run_id, run.session_id, run.workflow_id, run.input_json, dict(run.labels))
-    return orders, given, row.session_state, memory.entries, memory.answers, memory.event_keys
+    return orders, given, row.session_state, memory.position, memory.answers
 
 
 @dataclass

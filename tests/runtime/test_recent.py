@@ -12,12 +12,12 @@ from interlock_server.runtime import leg
 from interlock_server.runtime.recent import Recent
 from interlock_server.store.database import Database
 from interlock_server.store.journal import memory_load
-from interlock_server.store.records import Entry, Memory, RunRow
+from interlock_server.store.records import Memory, RunRow
 
 
 def memory(run_id: str, characters: int = 100) -> Memory:
     row = RunRow(v1.Run(run_id=run_id), b"digest", "{}", epoch=1)
-    return Memory(row, [Entry("a", 1, "x" * characters)])
+    return Memory(row, {"a": "x" * characters}, 1)
 
 
 def test_a_memory_is_of_one_version_and_given_away_once() -> None:

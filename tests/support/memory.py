@@ -85,6 +85,7 @@ class Shelf:
     session: dict[str, Any] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     events: dict[str, bytes] = field(default_factory=dict)
+    _position: int = 0
     _questions: dict[str, bytes] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -93,7 +94,8 @@ class Shelf:
         run = v1.Run(run_id="run", session_id="session", workflow_id="workflow")
         run.last_sequence = len(self.events)
         row = RunRow(run, b"", "{}", 1, False, False, "", "")
-        return Memory(row, tuple(self.entries), self.answers(), frozenset(self.events))
+        values = {one.key: one.value for one in self.entries}
+        return Memory(row, values, self._position, self.answers(), frozenset(self.events))
 
     def answers(self) -> list[Answer]:
         """All questions, with the answers that they have."""
@@ -115,7 +117,8 @@ class Shelf:
     async def save(self, progress: Progress) -> int:
         """Stores progress, and checks what the constraints of a database would check."""
         for entry in progress.entries:
-            assert entry.position == len(self.entries) + 1
+            self._position += 1
+            assert entry.position == self._position
             self.entries.append(entry)
         assert len({one.key for one in self.entries}) == len(self.entries)
         for event in progress.events:

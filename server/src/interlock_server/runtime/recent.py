@@ -37,7 +37,7 @@ class Recent:
 def _size(kept: tuple[int, Memory]) -> int:
     _, memory = kept
     return (
-        sum(_BYTES_EACH + len(one.value or "") for one in memory.entries)
+        sum(_BYTES_EACH + len(value or "") for value in memory.values.values())
         + sum(_BYTES_EACH + one.requirement.ByteSize() for one in memory.answers)
         + _BYTES_EACH * (1 + len(memory.event_keys))
         + len(memory.row.session_state)

@@ -36,6 +36,7 @@ from interlock_server.engine.gates import (
 from interlock_server.engine.keys import Key
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.world import World
+from interlock_server.store.journal import STATE_MARKS
 from interlock_server.store.records import (
     Answer,
     Entry,
@@ -72,8 +73,8 @@ class Recorder:
         self._hub = hub
         self._world = world
         self._commit_delay = commit_delay
-        self._values = {one.key: one.value for one in memory.entries}
-        self._positions = len(memory.entries)
+        self._values = dict(memory.values)
+        self._position = memory.position
         self._asked = {one.key: one.requirement for one in memory.answers}
         self._event_keys = set(memory.event_keys)
         self._last_sequence = self._run.last_sequence
@@ -82,9 +83,9 @@ class Recorder:
             name: jsontext.dumps(value, bounded=False)
             for name, value in jsontext.loads(memory.row.session_state, bounded=False).items()
         }
-        for entry in memory.entries:
-            if _may_change_state(entry.value):
-                self._apply_changes(_read(entry.value))
+        for value in memory.values.values():
+            if _may_change_state(value):
+                self._apply_changes(_read(value))
         self._events: list[NewEvent] = []
         self._entries: list[Entry] = []
         self._questions: list[Question] = []
@@ -164,10 +165,8 @@ class Recorder:
         """All that is known of the run: what is stored of it, once everything is."""
         return Memory(
             self._row,
-            [
-                Entry(key, position, value)
-                for position, (key, value) in enumerate(self._values.items(), start=1)
-            ],
+            self._values,
+            self._position,
             [Answer(key, requirement) for key, requirement in self._asked.items()],
             frozenset(self._event_keys),
         )
@@ -283,13 +282,13 @@ class Recorder:
 
     def _check_room(self) -> None:
         most = limits.journal_entries_max
-        if self._positions >= most:
+        if self._position >= most:
             raise LimitExceeded("JOURNAL_LIMIT_EXCEEDED", f"the run has done {most:,} things")
 
     def _record(self, key: Key, value: str | None) -> None:
-        self._positions += 1
+        self._position += 1
         self._values[key] = value
-        self._entries.append(Entry(key, self._positions, value))
+        self._entries.append(Entry(key, self._position, value))
         self._schedule()
 
     def _apply_changes(self, record: dict[str, Any]) -> None:
@@ -479,7 +478,7 @@ def _without_performing(once: Once, answer: v1.RequirementResolution) -> dict[st
 
 def _may_change_state(record: str | None) -> TypeGuard[str]:
     """Whether a record may hold changes of the session state: most are not read for that."""
-    return record is not None and ('"set":' in record or '"removed":' in record)
+    return record is not None and any(mark in record for mark in STATE_MARKS)
 
 
 def _read(text: str) -> Any:

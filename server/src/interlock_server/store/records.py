@@ -154,10 +154,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Memory:
-    """All that a leg needs to go on: the run, its journal, its questions, its events' keys."""
+    """All that a leg needs to go on: the run, its journal, its questions, its events' keys.
+
+    Args:
+        values: of the journal by key, in the order of recording.
+        position: of the newest entry.
+    """
 
     row: RunRow
-    entries: Sequence[Entry] = ()
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    position: int = 0
     answers: Sequence[Answer] = ()
     event_keys: frozenset[str] = frozenset()
 
