@@ -21,6 +21,9 @@ from interlock import v1
 _TIMES = 20.0
 _SHORTEST, _LONGEST = min(LONG), max(LONG)
 _NEXT_STEP = "after"
+_LOOKS = 3
+"""How many servers are looked at for the memory of a resume."""
+
 _LOOK_SECONDS = 0.005
 _DATABASE = "resume"
 
@@ -44,19 +47,23 @@ def measure(stage: Stage) -> Outcome:
     with stage.scene():
         server = serve_interlock(stage, url, app="shapes_app")
         with connected(server.ready["target"]) as calls:
-            paused = _paused(stage, calls, rounds + 2)
+            paused = _paused(stage, calls, rounds)
             resumed = _in_turn(calls, paused, rounds)
-    memory = {steps: _memory(stage, url, ids.pop(), paused) for steps, ids in paused.items()}
+    memory = {
+        steps: Sample(tuple(_memory(stage, url, ids.pop(), paused) for _ in range(_LOOKS)))
+        for steps, ids in paused.items()
+    }
     return _outcome(resumed, memory)
 
 
-def _paused(stage: Stage, calls: Calls, count: int) -> dict[int, list[str]]:
-    """The ids of so many paused runs by the number of steps that they have finished."""
+def _paused(stage: Stage, calls: Calls, rounds: int) -> dict[int, list[str]]:
+    """The ids of paused runs by the number of steps that they have finished: for so many rounds,
+    and for the memory, where the shortest ones are done first."""
     paused = {}
     for steps, workflow in LONG.items():
         say(f"  a run with {steps:,} finished steps")
         run_id = calls.run(workflow).run_id
-        paused[steps] = copy_run(stage.postgres, _DATABASE, run_id, 2 * count)
+        paused[steps] = copy_run(stage.postgres, _DATABASE, run_id, 1 + rounds + 5 * _LOOKS)
     return paused
 
 
@@ -123,7 +130,7 @@ def _peak(server: Child) -> Iterator[list[int]]:
         thread.join()
 
 
-def _outcome(resumed: dict[int, list[Resumed]], memory: dict[int, float]) -> Outcome:
+def _outcome(resumed: dict[int, list[Resumed]], memory: dict[int, Sample]) -> Outcome:
     def sample(steps: int, field: str) -> Sample:
         return Sample(tuple(getattr(one, field) for one in resumed[steps]))
 
@@ -142,7 +149,7 @@ def _outcome(resumed: dict[int, list[Resumed]], memory: dict[int, float]) -> Out
     figures.append(
         Figure(
             f"memory of a resume, {_LONGEST:,} finished steps against {_LONGEST // 10:,}, times",
-            Sample((memory[_LONGEST] / memory[_LONGEST // 10],)),
+            memory[_LONGEST].over(memory[_LONGEST // 10]),
             "at most",
             10.0,
         )
@@ -152,7 +159,7 @@ def _outcome(resumed: dict[int, list[Resumed]], memory: dict[int, float]) -> Out
             f"{steps:,}",
             str(sample(steps, "effect")),
             str(sample(steps, "answer")),
-            f"{memory[steps]:.1f}",
+            str(memory[steps]),
         ]
         for steps in resumed
     ]

@@ -71,15 +71,13 @@ async def events_after(
     return events
 
 
-def results_in(bodies: Iterable[bytes]) -> list[v1.StepResult]:
-    """The results in stored events of `RESULT_KINDS`."""
-    results = []
+def show_results(run: v1.Run, bodies: Iterable[bytes]) -> None:
+    """Adds to a run the results in stored events of `RESULT_KINDS`."""
     for body in bodies:
         event = v1.RunEvent.FromString(body)
         happened = getattr(event, _kind(event))
         if happened.HasField("result"):
-            results.append(happened.result)
-    return results
+            run.step_results.append(happened.result)
 
 
 def _kind(event: v1.RunEvent) -> str:

@@ -18,12 +18,9 @@ _FINISHED = ":finished"
 """How keys of entries end that stand for all that happened inside of a container, which the keys
 of that tell: inside of `a` are `a/...` and `a#...`."""
 
-_INSIDE = """
-    EXISTS (SELECT FROM finished
-        WHERE starts_with(key, finished.inside || '/') OR starts_with(key, finished.inside || '#'))
-"""
+_INSIDE = "EXISTS (SELECT FROM finished WHERE starts_with(key, finished.inside))"
 _CHANGES_STATE = " OR ".join(
-    f"position(convert_to('{mark}', 'UTF8') IN value) > 0" for mark in STATE_MARKS
+    f"position(decode('{mark.encode().hex()}', 'hex') IN value) > 0" for mark in STATE_MARKS
 )
 
 
@@ -31,8 +28,9 @@ def _load_statement(entries: str, event_keys: str) -> TextClause:
     """One statement, so that all of it is of one moment."""
     return text(f"""
         WITH finished AS MATERIALIZED (
-            SELECT left(key, -{len(_FINISHED)}) AS inside FROM journal
-            WHERE run_id = :run_id AND key LIKE '%\\{_FINISHED}'
+            SELECT left(key, -{len(_FINISHED)}) || mark AS inside
+            FROM journal, (VALUES ('#'), ('/')) AS marks (mark)
+            WHERE run_id = :run_id AND right(key, {len(_FINISHED)}) = '\\{_FINISHED}'
         )
         SELECT {RUN_COLUMNS},
             ARRAY(SELECT ROW(key, value) FROM journal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from interlock_server.store.database import Database
-from interlock_server.store.events import RESULT_KINDS, results_in
+from interlock_server.store.events import RESULT_KINDS, show_results
 from interlock_server.store.records import View
 from interlock_server.store.requirements import CURRENT, REQUIREMENT_COLUMNS, requirements_in
 from interlock_server.store.runs import RUN_COLUMNS, RUN_FROM, run_row
@@ -28,5 +28,5 @@ async def view_get(database: Database, run_id: str) -> View | None:
     if not rows:
         return None
     row = run_row(rows[0])
-    row.run.step_results.extend(results_in(rows[0].results))
+    show_results(row.run, rows[0].results)
     return View(row, [one.requirement for one in requirements_in(rows[0].current)])
