@@ -8,9 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.table import Table
 
-from interlock_server.cli import options
+from interlock_server.cli import options, paint
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.ids import find_requirement, find_run, shortened
 from interlock_server.cli.screen import Screen
@@ -344,7 +343,7 @@ def _show_list(screen: Screen, found: Sequence[Requirement], *, full: bool) -> N
 
 
 def _show_table(screen: Screen, found: Sequence[Requirement]) -> None:
-    table = Table(
+    table = paint.Table(
         "REQ",
         "WORKFLOW",
         "STEP",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from interlock_server.cli import configuration, options
+from interlock_server.cli import configuration, options, paint
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import safe
@@ -69,7 +68,7 @@ def _show(screen: Screen, database: str, listed: list[Migration], applied: set[s
         ]
         screen.document({"database": database, "migrations": migrations})
         return
-    table = Table("MIGRATION", "TITLE", "STATE", box=None, pad_edge=False)
+    table = paint.Table("MIGRATION", "TITLE", "STATE", box=None, pad_edge=False)
     for one in listed:
         state = "applied now" if one.revision in applied else "applied before"
         table.add_row(one.revision, one.title, state if one.is_applied else "missing")

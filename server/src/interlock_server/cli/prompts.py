@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
+from interlock_server.cli import paint
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import as_json, safe
 from interlock_server.cli.values import Unreadable, read_json, read_value
@@ -207,4 +206,4 @@ def _choice(screen: Screen, question: str, choices: dict[str, str]) -> str:
 
 
 def _line(screen: Screen, question: str) -> str:
-    return screen.out.input(Text(f"    {question}", style="bold"))
+    return screen.out.input(paint.Text(f"    {question}", style="bold"))

@@ -7,10 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from interlock_server.cli import options
+from interlock_server.cli import options, paint
 from interlock_server.cli.exits import Exit, exit_of
 from interlock_server.cli.ids import find_run, shortened
 from interlock_server.cli.inputs import read_input, read_labels
@@ -301,7 +299,7 @@ def _show_list(screen: Screen, found: list[RunOutput], *, has_more: bool) -> Non
     if not found:
         screen.note("no runs")
         return
-    table = Table("RUN", "WORKFLOW", "STATE", "BEGAN", "LABELS", box=None, pad_edge=False)
+    table = paint.Table("RUN", "WORKFLOW", "STATE", "BEGAN", "LABELS", box=None, pad_edge=False)
     needs = [safe(one.missing_executor or "") for one in found]
     if any(needs):
         table.add_column("NEEDS")
@@ -311,7 +309,7 @@ def _show_list(screen: Screen, found: list[RunOutput], *, has_more: bool) -> Non
         table.add_row(
             short(one.run_id),
             safe(one.workflow_id),
-            Text(one.state.lower(), style=_STYLES.get(one.state, "")),
+            paint.Text(one.state.lower(), style=_STYLES.get(one.state, "")),
             f"{ago(one.created_at)} ago",
             _labels(one),
             *([missing] if any(needs) else []),
@@ -328,8 +326,8 @@ def _show_one(screen: Screen, one: RunOutput) -> None:
     took = ""
     if one.created_at and one.ended_at:
         took = f" after {span((one.ended_at - one.created_at).total_seconds())}"
-    state = Text(one.state.lower(), style=_STYLES.get(one.state, ""))
-    screen.print(Text.assemble((safe(one.run_id), "bold"), " is ", state, took))
+    state = paint.Text(one.state.lower(), style=_STYLES.get(one.state, ""))
+    screen.print(paint.Text.assemble((safe(one.run_id), "bold"), " is ", state, took))
     facts = {
         "workflow": f"{safe(one.workflow_id)} version {one.workflow_version}",
         "session": safe(one.session_id),
@@ -344,7 +342,7 @@ def _show_one(screen: Screen, one: RunOutput) -> None:
     }
     for name, fact in facts.items():
         if fact:
-            screen.print(Text.assemble((f"{name:<9}", "dim"), fact), indent=4)
+            screen.print(paint.Text.assemble((f"{name:<9}", "dim"), fact), indent=4)
     _show_value(screen, "input", one.input)
     _show_steps(screen, one.step_results)
     _show_value(screen, "output", one.content)
@@ -359,7 +357,7 @@ def _labels(one: RunOutput) -> str:
 
 def _show_value(screen: Screen, name: str, value: Any) -> None:
     if value is not None:
-        screen.print(Text(name, style="dim"), indent=4)
+        screen.print(paint.Text(name, style="dim"), indent=4)
         screen.block(as_text(value), indent=6)
 
 
@@ -369,6 +367,6 @@ def _show_steps(screen: Screen, results: list[StepResult], depth: int = 0) -> No
         if result.error is not None:
             what = f" {cut(safe(str(result.error)))}"
         outcome = result.outcome.lower()
-        line = Text.assemble((f"{outcome:<9} ", "dim"), (safe(result.name), "bold"), what)
+        line = paint.Text.assemble((f"{outcome:<9} ", "dim"), (safe(result.name), "bold"), what)
         screen.print(line, indent=4 + 2 * depth)
         _show_steps(screen, result.steps, depth + 1)

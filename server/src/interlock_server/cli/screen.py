@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console, RenderableType
-from rich.text import Text
 
+from interlock_server.cli import paint
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.text import safe, safe_lines
 from interlock_server.cli.values import Unreadable
@@ -62,11 +60,11 @@ class Screen:
         """Whether standard output can show more than ASCII."""
         return self.out.encoding.startswith("utf")
 
-    def print(self, *parts: RenderableType, style: str = "", indent: int = 0) -> None:
+    def print(self, *parts: paint.RenderableType, style: str = "", indent: int = 0) -> None:
         """Prints for people."""
         for part in parts:
-            if isinstance(part, str | Text):
-                text = Text(part, style=style) if isinstance(part, str) else part
+            if isinstance(part, str | paint.Text):
+                text = paint.Text(part, style=style) if isinstance(part, str) else part
                 _print_text(self.out, text, indent, first="", rest=f"{self._bar('┆')} ")
             else:
                 self.out.print(part)
@@ -75,11 +73,11 @@ class Screen:
         """Prints text of users or models, each of its lines behind a bar."""
         bar = f"{self._bar('│')} "
         for line in safe_lines(text):
-            _print_text(self.out, Text(line), indent, first=bar, rest=bar)
+            _print_text(self.out, paint.Text(line), indent, first=bar, rest=bar)
 
     def command(self, line: str, *, indent: int = 0) -> None:
         """Prints a command to paste, on one line however narrow the terminal is."""
-        self.out.print(Text(" " * indent + line, style="cyan"), soft_wrap=True)
+        self.out.print(paint.Text(" " * indent + line, style="cyan"), soft_wrap=True)
 
     def document(self, content: Message | Mapping[str, Any]) -> None:
         """Prints one JSON document."""
@@ -93,7 +91,7 @@ class Screen:
     def note(self, text: str) -> None:
         """Tells people something beside the result."""
         if not self.as_json:
-            self._err.print(Text(text, style="dim"), soft_wrap=True)
+            self._err.print(paint.Text(text, style="dim"), soft_wrap=True)
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -126,23 +124,25 @@ class Screen:
             typer.echo(json.dumps({"error": error}), err=True)
         else:
             first, *rest = safe_lines(message)
-            self._tell(Text.assemble(("error: ", "bold red"), first))
+            self._tell(paint.Text.assemble(("error: ", "bold red"), first))
             for line in rest:
-                self._tell(Text(line), indent=2)
+                self._tell(paint.Text(line), indent=2)
             for name, what in (details or {}).items():
-                self._tell(Text.assemble((safe(name), "bold"), f": {safe(what)}"), indent=2)
+                self._tell(paint.Text.assemble((safe(name), "bold"), f": {safe(what)}"), indent=2)
             if hint:
-                self._err.print(Text(hint, style="dim"), soft_wrap=True)
+                self._err.print(paint.Text(hint, style="dim"), soft_wrap=True)
         raise typer.Exit(code)
 
-    def _tell(self, text: Text, indent: int = 0) -> None:
+    def _tell(self, text: paint.Text, indent: int = 0) -> None:
         _print_text(self._err, text, indent, first="", rest=f"{self._bar('┆')} ")
 
     def _bar(self, bar: str) -> str:
         return bar if self.is_fancy else "|"
 
 
-def _print_text(console: Console, text: Text, indent: int, *, first: str, rest: str) -> None:
+def _print_text(
+    console: paint.Console, text: paint.Text, indent: int, *, first: str, rest: str
+) -> None:
     """Prints one line of text; on a terminal it is broken so that what users or models wrote can
     never stand at the beginning of a line, where it could pass for a line of ours.
 
@@ -151,17 +151,12 @@ def _print_text(console: Console, text: Text, indent: int, *, first: str, rest: 
         rest: what to put before the lines that are broken off.
     """
     lines = [text]
-    if console.is_terminal and cell_len(first + text.plain) > console.width - indent:
-        width = max(_WIDTH_MIN, console.width - indent - cell_len(rest))
+    if console.is_terminal and paint.cell_len(first + text.plain) > console.width - indent:
+        width = max(_WIDTH_MIN, console.width - indent - paint.cell_len(rest))
         lines = list(text.wrap(console, width, overflow="fold"))
     for number, line in enumerate(lines):
         bar = rest if number else first
-        console.print(Text.assemble(" " * indent, (bar, "dim"), line), soft_wrap=True)
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        _reader_left()
+        console.print(paint.Text.assemble(" " * indent, (bar, "dim"), line), soft_wrap=True)
 
 
 def _reader_left() -> NoReturn:
@@ -177,8 +172,9 @@ def _echo(line: str) -> None:
         _reader_left()
 
 
-def _console(*, stderr: bool) -> Console:
-    console = _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+def _console(*, stderr: bool) -> paint.Console:
+    console = paint.Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console.on_broken_pipe = _reader_left  # type: ignore[method-assign]
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = _PIPE_WIDTH
     return console

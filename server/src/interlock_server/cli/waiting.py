@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
-from rich.text import Text
-
+from interlock_server.cli import paint
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.service import answers_to
 from interlock_server.cli.text import as_json, as_text, safe
@@ -63,7 +61,7 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
     what = safe(requirement.tool_execution.tool_name or requirement.step_name)
     mark = "● " if screen.is_fancy else "* "
     screen.print(
-        Text.assemble((mark, "yellow"), (what, "bold"), f" waits for {needs(requirement)}")
+        paint.Text.assemble((mark, "yellow"), (what, "bold"), f" waits for {needs(requirement)}")
     )
     place = f"{safe(requirement.workflow_id)}, step {safe('/'.join(requirement.step_path))}"
     facts = {
@@ -78,7 +76,7 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
     }
     for name, fact in facts.items():
         if fact:
-            screen.print(Text.assemble((f"{name:<7}", "dim"), fact), indent=4)
+            screen.print(paint.Text.assemble((f"{name:<7}", "dim"), fact), indent=4)
     if requirement.content is not None:
         label = "gave" if requirement.needs_output_review else "given"
         _show_args(screen, {label: requirement.content})
@@ -93,12 +91,15 @@ def show_requirement(screen: Screen, requirement: Requirement) -> None:
 def _show_args(screen: Screen, args: Mapping[str, Any]) -> None:
     """Shows the arguments of a call, each in full."""
     if not args:
-        screen.print(Text("no arguments", style="dim"), indent=4)
+        screen.print(paint.Text("no arguments", style="dim"), indent=4)
     for name, value in args.items():
-        label = Text.assemble((safe(name), "bold"), (" = ", "dim"))
+        label = paint.Text.assemble((safe(name), "bold"), (" = ", "dim"))
         brief = as_json(value)
         has_lines = isinstance(value, str) and "\n" in value
-        if cell_len(label.plain + brief) <= min(_LINE_MAX, screen.out.width - 4) and not has_lines:
+        if (
+            paint.cell_len(label.plain + brief) <= min(_LINE_MAX, screen.out.width - 4)
+            and not has_lines
+        ):
             screen.print(label.append(brief), indent=4)
         else:
             kind = "text" if isinstance(value, str) else "JSON"
@@ -143,7 +144,7 @@ def _about_node(requirement: Requirement) -> dict[str, str]:
 
 def _show_question(screen: Screen, question: FeedbackQuestion) -> None:
     how = "one or more" if question.multi_select else "one"
-    line = Text.assemble(
+    line = paint.Text.assemble(
         ("answer ", "dim"),
         (safe(question.id), "bold yellow"),
         (f" ({how} of {', '.join(safe(one.label) for one in question.options)}) ", "dim"),
@@ -163,7 +164,7 @@ def who_asks(requirement: Requirement) -> str:
 
 def _show_field(screen: Screen, field: UserInputField) -> None:
     is_needed = "required" if field.required else "optional"
-    line = Text.assemble(
+    line = paint.Text.assemble(
         ("fill in ", "dim"),
         (safe(field.name), "bold yellow"),
         (f" ({field.field_type}, {is_needed}) ", "dim"),

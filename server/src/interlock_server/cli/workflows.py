@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
 
-from interlock_server.cli import options
+from interlock_server.cli import options, paint
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.service import connected
 from interlock_server.cli.text import safe
@@ -56,7 +53,7 @@ def _show_list(screen: Screen, found: list[v1.Workflow]) -> None:
     if not found:
         screen.note("the service has no workflows")
         return
-    table = Table("WORKFLOW", "VERSION", "STEPS", "DESCRIPTION", box=None, pad_edge=False)
+    table = paint.Table("WORKFLOW", "VERSION", "STEPS", "DESCRIPTION", box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
     for one in found:
@@ -67,7 +64,7 @@ def _show_list(screen: Screen, found: list[v1.Workflow]) -> None:
 
 def _show_one(screen: Screen, workflow: v1.Workflow, executors: list[v1.Executor]) -> None:
     title = (safe(workflow.workflow_id), "bold"), (f" version {workflow.version}", "dim")
-    tree = Tree(Text.assemble(*title), guide_style="dim")
+    tree = paint.Tree(paint.Text.assemble(*title), guide_style="dim")
     _grow(tree, workflow.nodes)
     if workflow.description:
         screen.print(safe(workflow.description))
@@ -76,14 +73,16 @@ def _show_one(screen: Screen, workflow: v1.Workflow, executors: list[v1.Executor
         _show_executor(screen, executor)
 
 
-def _grow(tree: Tree, nodes: Iterable[v1.WorkflowNode]) -> None:
+def _grow(tree: paint.Tree, nodes: Iterable[v1.WorkflowNode]) -> None:
     """Puts nodes under a branch of the tree, with what is inside them."""
     for node in nodes:
-        branch = tree.add(Text.assemble((safe(node.name), "bold"), (f"  {_about(node)}", "dim")))
+        branch = tree.add(
+            paint.Text.assemble((safe(node.name), "bold"), (f"  {_about(node)}", "dim"))
+        )
         if node.WhichOneof("node") == "condition":
-            _grow(branch.add(Text("if true", style="dim")), node.condition.nodes)
+            _grow(branch.add(paint.Text("if true", style="dim")), node.condition.nodes)
             if node.condition.else_nodes:
-                _grow(branch.add(Text("if false", style="dim")), node.condition.else_nodes)
+                _grow(branch.add(paint.Text("if false", style="dim")), node.condition.else_nodes)
         else:
             _grow(branch, _inside(node))
 
@@ -147,7 +146,7 @@ def _used(workflow: v1.Workflow, listed: list[v1.Executor]) -> list[v1.Executor]
 
 def _show_executor(screen: Screen, executor: v1.Executor) -> None:
     kind = _kind(executor.ref.type)
-    title = Text.assemble((kind, "dim"), " ", (safe(executor.ref.executor_id), "bold"))
+    title = paint.Text.assemble((kind, "dim"), " ", (safe(executor.ref.executor_id), "bold"))
     if executor.member_names:
         title.append(f" leads {', '.join(map(safe, executor.member_names))}")
     screen.print(title)
@@ -155,7 +154,7 @@ def _show_executor(screen: Screen, executor: v1.Executor) -> None:
         screen.print(safe(executor.description), indent=2)
     for tool in executor.tools:
         first_line = tool.description.strip().split("\n")[0]
-        line = Text.assemble("  tool ", (safe(tool.name), "bold"))
+        line = paint.Text.assemble("  tool ", (safe(tool.name), "bold"))
         if gate := _gate(tool):
             line.append(f" {gate}", style="yellow")
         screen.print(line.append(f"  {safe(first_line)}", style="dim"))
