@@ -39,7 +39,8 @@ class Watchers:
         """Opens so many streams of each run, and comes back when all have begun."""
         options = v1.StreamOptions(heartbeat_interval=_SIGN_OF_LIFE)
         named = [run for run in runs for _ in range(each)]
-        self._waiting += await self._opened(named, after, options)
+        for stream, _ in await self._opened(named, after, options):
+            self._waiting.append(stream)
         return {"open": len(self._waiting)}
 
     async def rest(self) -> dict[str, Any]:
@@ -51,22 +52,24 @@ class Watchers:
         """Reads the streams that wait to their ends."""
         begin = time.monotonic()
         streams, self._waiting = self._waiting, []
-        return await _followed(streams, begin, Path(record))
+        return await _followed(streams, [], begin, Path(record))
 
     async def replay(self, run: str, watchers: int, record: str) -> dict[str, Any]:
         """Reads a run that has ended in so many streams, from its first event."""
         begin = time.monotonic()
-        streams = await self._opened([run] * watchers, 0, v1.StreamOptions())
-        return await _followed(streams, begin, Path(record))
+        opened = await self._opened([run] * watchers, 0, v1.StreamOptions())
+        streams, shown = [stream for stream, _ in opened], [opened[0][1]]
+        return await _followed(streams, shown, begin, Path(record))
 
-    async def _opened(self, runs: list[str], after: int, options: v1.StreamOptions) -> list[Stream]:
-        """Streams that have begun: each has shown how its run stands."""
-        streams: list[Stream] = []
+    async def _opened(
+        self, runs: list[str], after: int, options: v1.StreamOptions
+    ) -> list[tuple[Stream, v1.WatchRunResponse]]:
+        """Streams that have begun, each with its first message: how its run stands."""
+        opened: list[tuple[Stream, v1.WatchRunResponse]] = []
         for first in range(0, len(runs), _AT_ONCE):
             more = [self._stream(run, after, options) for run in runs[first : first + _AT_ONCE]]
-            await asyncio.gather(*map(anext, more))
-            streams += more
-        return streams
+            opened += zip(more, await asyncio.gather(*map(anext, more)), strict=True)
+        return opened
 
     def _stream(self, run: str, after: int, options: v1.StreamOptions) -> Stream:
         request = v1.WatchRunRequest(run_id=run, after_sequence=after, stream_options=options)
@@ -80,9 +83,15 @@ async def _come_to_rest(stream: Stream) -> None:
     raise AssertionError("the stream has ended")
 
 
-async def _followed(streams: list[Stream], begin: float, record: Path) -> dict[str, Any]:
-    """Counts the events of streams; the messages of the first one are written to a file."""
-    seen = list[v1.WatchRunResponse]()
+async def _followed(
+    streams: list[Stream], seen: list[v1.WatchRunResponse], begin: float, record: Path
+) -> dict[str, Any]:
+    """Counts the events of streams; the messages of the first one are written to a file.
+
+    Args:
+        seen: what the first one has shown before.
+    """
+    before = len(seen)
 
     async def counted(stream: Stream) -> int:
         count = 0
@@ -96,7 +105,8 @@ async def _followed(streams: list[Stream], begin: float, record: Path) -> dict[s
     end = time.monotonic()
     assert len(set(counts)) == 1, "all see the same events"
     messages.write(record, seen)
-    return {"events": sum(counts), "messages": len(seen), "seconds": end - begin, "end": end}
+    count = len(seen) - before
+    return {"events": sum(counts), "messages": count, "seconds": end - begin, "end": end}
 
 
 async def main(target: str) -> None:

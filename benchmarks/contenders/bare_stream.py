@@ -40,12 +40,12 @@ class BareStream(run_service_pb2_grpc.RunServiceServicer):
     async def WatchRun(
         self, request: v1.WatchRunRequest, context: Context
     ) -> AsyncIterator[v1.WatchRunResponse]:
-        is_due = self._is_due
-        yield v1.WatchRunResponse(snapshot=v1.Run(run_id=request.run_id))
         if request.after_sequence == 0:
             for message in self._stored:
                 yield message
             return
+        is_due = self._is_due
+        yield v1.WatchRunResponse(snapshot=v1.Run(run_id=request.run_id))
         await is_due.wait()
         for message in self._live:
             yield message

@@ -14,9 +14,11 @@ from interlock_server.executors.models import ToolSchema, tool_schema
 
 
 @pytest.fixture(autouse=True)
-def _what_has_ended_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worlds are small, so that else no leg would take a container for ended without a look."""
+def _nothing_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds are small, so that else no leg would take a container for ended without a look, and
+    no process would remember what it has shown."""
     monkeypatch.setattr(limits, "finished_steps_min", 1)
+    monkeypatch.setattr(limits, "kept_results_min", 1)
 
 
 @pytest.fixture(autouse=True)

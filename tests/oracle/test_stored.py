@@ -126,7 +126,12 @@ class _Run:
             await self._random.choice(self.runtimes).start_run(run, None, _NO_REQUEST)
             while not await self._has_ended():
                 await _first(wakes)
-        return await stored(self.database, self.run_id)
+        one = await stored(self.database, self.run_id)
+        for runtime in self.runtimes:
+            # What it has shown before, and was not read again, is what is stored.
+            shown = await runtime.views.run(self.run_id)
+            assert list(shown.step_results) == one.results
+        return one
 
     async def _dawdle(self, moment: str, key: str) -> None:
         """Makes effects long enough for people to answer meanwhile."""
@@ -134,6 +139,8 @@ class _Run:
             await run_tip(self.database, self.run_id)
 
     async def _has_ended(self) -> bool:
+        for runtime in self.runtimes:
+            await runtime.views.run(self.run_id)
         tip = await run_tip(self.database, self.run_id)
         assert tip is not None
         if tip.state in ENDED:

@@ -149,12 +149,15 @@ async def tail(
     watch: Watch,
     is_closing: Callable[[], bool],
     subscription: Subscription | None = None,
+    tip: Tip | None = None,
 ) -> AsyncGenerator[Batch | None, None]:
     """Gives events in batches, oldest first; none is a sign of life.
 
     Args:
         subscription: one that was made before the run began to move, so that
             no live text is missed; unset means that it makes its own.
+        tip: where the run was, or is, since that subscription was made; unset
+            means that it looks.
 
     Raises:
         RunNotFound: there is no such run, or it was deleted meanwhile.
@@ -171,7 +174,7 @@ async def tail(
     ) as subscription:
         after = watch.after
         order = _Order()
-        tip = await reader.tip(watch.run_id)
+        tip = tip or await reader.tip(watch.run_id)
         if after > tip.last_sequence:
             raise SequenceOutOfRange(tip.last_sequence)
         while True:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from cachetools import LRUCache
 
 from interlock import v1
+from interlock_server import limits
 from interlock_server.engine.pauses import by_step
 from interlock_server.errors import RunNotFound
 from interlock_server.executors.registry import Registry
@@ -20,6 +24,9 @@ from interlock_server.store.requirements import (
 from interlock_server.store.views import view_get
 
 _OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
+_NOTHING = v1.Run()
+_BYTES_EACH = 500
+"""What a result takes in memory besides its content, or a little less."""
 
 
 class Views:
@@ -37,6 +44,7 @@ class Views:
         self._definitions = definitions
         self._world = world
         self._lacking: dict[bytes, str] = {}
+        self._results: LRUCache[str, v1.Run] = LRUCache(limits.shown_bytes_max, _size)
 
     async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
         """Runs with what they wait for, also in branches of running ones, and what they lack."""
@@ -53,12 +61,32 @@ class Views:
         Raises:
             RunNotFound: there is no such run.
         """
-        view = await view_get(self._database, run_id)
+        known = self._results.get(run_id, _NOTHING)
+        view = await view_get(self._database, run_id, known.last_sequence)
         if view is None:
             raise RunNotFound(run_id)
         if view.row.run.state in _OPEN:
             await self._complete(view)
-        return view.row.run
+        return self._with_results(known, view.row.run)
+
+    def _with_results(self, known: v1.Run, run: v1.Run) -> v1.Run:
+        """A run with all its results: stored ones never change, so many are not read again.
+
+        Args:
+            known: its results up to a sequence.
+            run: as it is, with the results after that.
+        """
+        is_new = bool(run.step_results)
+        if known.step_results:
+            whole = v1.Run()
+            whole.CopyFrom(known)
+            whole.MergeFrom(run)
+            run = whole
+        if is_new and len(run.step_results) >= limits.kept_results_min:
+            kept = v1.Run(last_sequence=run.last_sequence, step_results=run.step_results)
+            with suppress(ValueError):  # It is larger than all that is kept.
+                self._results[run.run_id] = kept
+        return run
 
     async def _complete(self, view: View) -> None:
         run, current = view.row.run, self.shown(view.current)
@@ -99,3 +127,7 @@ class Views:
     def _learn(self, digest: bytes, workflow: v1.Workflow) -> None:
         if digest not in self._lacking:
             self._lacking[digest] = self._registry.missing(workflow.nodes)
+
+
+def _size(known: v1.Run) -> int:
+    return _BYTES_EACH * len(known.step_results) + 3 * known.ByteSize()

@@ -101,15 +101,18 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             fields.name("run_id", request.run_id)
             after = fields.sequence("after_sequence", request.after_sequence)
             watch = _watch(fields, request.run_id, after, request.stream_options)
-        snapshot = await self._streams.snapshot(request.run_id)
-        if after > snapshot.last_sequence:
-            raise SequenceOutOfRange(snapshot.last_sequence)
-        yield cast("v1.WatchRunResponse", snapshot.response)
-        del snapshot
-        stream = self._streams.run(v1.WatchRunResponse, watch.ending(on_pause=request.end_on_pause))
-        async for response in stream:
-            yield response
-            del response  # Nothing is kept while a stream waits.
+            watch = watch.ending(on_pause=request.end_on_pause)
+        with self._runtime.hub.subscribe(watch.run_id, wants_live=watch.wants_live) as early:
+            snapshot = await self._streams.snapshot(watch.run_id)
+            tip = snapshot.tip
+            if after > tip.last_sequence:
+                raise SequenceOutOfRange(tip.last_sequence)
+            yield cast("v1.WatchRunResponse", snapshot.response)
+            del snapshot
+            stream = self._streams.run(v1.WatchRunResponse, watch, early, tip)
+            async for response in stream:
+                yield response
+                del response  # Nothing is kept while a stream waits.
 
     async def GetRun(self, request: v1.GetRunRequest, context: Context) -> v1.GetRunResponse:
         with Fields() as fields:

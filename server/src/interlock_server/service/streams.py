@@ -13,6 +13,7 @@ from interlock_server.runtime.hub import Subscription
 from interlock_server.runtime.runtime import Runtime
 from interlock_server.runtime.shared import Shared
 from interlock_server.runtime.tail import Reader, Watch, tail
+from interlock_server.store.records import Tip
 from interlock_server.times import timestamp
 
 Response = TypeVar(
@@ -43,7 +44,7 @@ class Snapshot:
         response: what shows it.
     """
 
-    last_sequence: int
+    tip: Tip
     response: Encoded
 
 
@@ -85,11 +86,18 @@ class Streams:
         response: type[Response],
         watch: Watch,
         subscription: Subscription | None = None,
+        tip: Tip | None = None,
     ) -> AsyncIterator[Response]:
-        """Streams a run until it ends, or pauses if the watch says so."""
+        """Streams a run until it ends, or pauses if the watch says so.
+
+        Args:
+            subscription, tip: as `tail` takes them.
+        """
         runtime = self._runtime
         sent = watch.after
-        events = tail(self._reader, runtime.hub, watch, lambda: runtime.is_closing, subscription)
+        events = tail(
+            self._reader, runtime.hub, watch, lambda: runtime.is_closing, subscription, tip
+        )
         with self.opened():
             async with aclosing(events) as batches:
                 async for batch in batches:
@@ -104,4 +112,5 @@ class Streams:
     async def _snapshot(self, run_id: str) -> Snapshot:
         run = await self._runtime.views.run(run_id)
         message = v1.WatchRunResponse(snapshot=run)
-        return Snapshot(run.last_sequence, Encoded(message.SerializeToString()))
+        tip = Tip(run.state, run.last_sequence)
+        return Snapshot(tip, Encoded(message.SerializeToString()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, bindparam, text
 
 from interlock_server.store.database import Database
 from interlock_server.store.events import RESULT_KINDS, show_results
@@ -15,16 +15,21 @@ _RESULT_KINDS = ", ".join(map(str, RESULT_KINDS))
 _VIEW = text(f"""
     SELECT {RUN_COLUMNS},
         ARRAY(SELECT body FROM events
-            WHERE run_id = runs.run_id AND kind IN ({_RESULT_KINDS}) ORDER BY sequence) AS results,
+            WHERE run_id = runs.run_id AND sequence > :after AND kind IN ({_RESULT_KINDS})
+            ORDER BY sequence) AS results,
         ARRAY(SELECT ROW({REQUIREMENT_COLUMNS}) FROM requirements
             WHERE run_id = runs.run_id AND {CURRENT} ORDER BY requirements.position) AS current
     {RUN_FROM} WHERE runs.run_id = :run_id
-""")
+""").bindparams(bindparam("after", type_=BigInteger))
 
 
-async def view_get(database: Database, run_id: str) -> View | None:
-    """A run with the results of its finished nodes, what it waits for, and what may yet start."""
-    rows = await database.fetch(_VIEW, {"run_id": run_id})
+async def view_get(database: Database, run_id: str, after: int = 0) -> View | None:
+    """A run with the results of its finished nodes, what it waits for, and what may yet start.
+
+    Args:
+        after: leave out the results of events up to this sequence.
+    """
+    rows = await database.fetch(_VIEW, {"run_id": run_id, "after": after})
     if not rows:
         return None
     row = run_row(rows[0])
