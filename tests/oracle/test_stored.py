@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -42,19 +42,23 @@ _NO_REQUEST = RequestKey("", "", "", b"")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seeds", groups(CASES // 20 or 1, 25), ids=group_name)
 async def test_a_stored_run_equals_the_run_without_pauses(seeds: range, database: Database) -> None:
+    shown = 0
     for seed in seeds:
         world = world_of(Dice(seed))
         code = build(world, Log())
         reference = await play_straight(world, code)
         code.log.wipe()
         async with _processes(world, code, database) as runtimes:
-            run = await _Run(world, code.log, database, runtimes).play()
+            played = _Run(world, code.log, database, runtimes)
+            run = await played.play()
+        shown += played.shown
         check_stream(run)
         check_rules(run.memory, code.log)
         check_pauses(event for _, event in run.events)
         parted = differences(reference, run.story(code.log))
         if parted:
             pytest.fail(f"{parted}\n\n{world}\n\n{again(seed, __file__)}", pytrace=False)
+    assert shown, "no run was shown as its leg left it"
 
 
 @asynccontextmanager
@@ -109,6 +113,7 @@ class _Run:
     database: Database
     runtimes: list[Runtime]
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    shown: int = 0
 
     def __post_init__(self) -> None:
         self._random = Random(self.world.order)
@@ -139,8 +144,11 @@ class _Run:
             await run_tip(self.database, self.run_id)
 
     async def _has_ended(self) -> bool:
-        for runtime in self.runtimes:
-            await runtime.views.run(self.run_id)
+        for runtime, subscription in zip(self.runtimes, self._rests, strict=True):
+            read, shown = await runtime.views.run(self.run_id), subscription.shown
+            if shown is not None and shown.etag == read.etag:
+                assert shown == read, "whoever waited is shown the same as whoever reads"
+                self.shown += 1
         tip = await run_tip(self.database, self.run_id)
         assert tip is not None
         if tip.state in ENDED:
@@ -167,9 +175,12 @@ class _Run:
 
     @contextmanager
     def _wakes(self) -> Iterator[list[Subscription]]:
-        first, second = self.runtimes
-        with first.hub.subscribe(self.run_id) as one, second.hub.subscribe(self.run_id) as other:
-            yield [one, other]
+        with ExitStack() as stack:
+            hubs = [runtime.hub for runtime in self.runtimes]
+            self._rests = [
+                stack.enter_context(one.subscribe(self.run_id, wants_rest=True)) for one in hubs
+            ]
+            yield [stack.enter_context(one.subscribe(self.run_id)) for one in hubs]
 
 
 async def _first(wakes: Sequence[Subscription]) -> None:

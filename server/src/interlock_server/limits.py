@@ -47,4 +47,5 @@ function_threads_max = 64
 recent_bytes_max = 64 * 1024 * 1024
 shown_bytes_max = 32 * 1024 * 1024
 kept_results_min = 20
+carried_results_max = 20
 watchers_max = 10_000

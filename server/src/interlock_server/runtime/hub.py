@@ -19,13 +19,15 @@ _LIVE_EVENTS_MAX = 1_000
 class Subscription:
     """One waiter's view of a run: wake-ups, which coalesce, and live events, in order.
 
-    `rested_at` is the newest sequence at which the run is known to have paused or ended since.
+    `rested_at` is the newest sequence at which the run is known to have paused or ended since,
+    and `shown` is the run as it was then, where that is known without reading it.
     """
 
     def __init__(self, wants_live: bool, wants_rest: bool) -> None:
         self.wants_live = wants_live
         self.wants_rest = wants_rest
         self.rested_at = 0
+        self.shown: v1.Run | None = None
         self._live: deque[v1.RunEvent] = deque(maxlen=_LIVE_EVENTS_MAX)
         self._is_due = asyncio.Event()
 
@@ -99,13 +101,17 @@ class Hub:
             subscription.wake()
 
     def moved(
-        self, run_id: str, state: v1.RunState.ValueType | None = None, sequence: int = 0
+        self,
+        run_id: str,
+        state: v1.RunState.ValueType | None = None,
+        sequence: int = 0,
+        shown: v1.Run | None = None,
     ) -> None:
         """A run has moved, here or elsewhere; where it is now, if that is known."""
         for subscription in (*self._by_run.get(run_id, ()), *self._everything):
             if not (subscription.wants_rest and state == v1.RUN_STATE_RUNNING):
-                if state in RESTING:
-                    subscription.rested_at = max(subscription.rested_at, sequence)
+                if state in RESTING and sequence > subscription.rested_at:
+                    subscription.rested_at, subscription.shown = sequence, shown
                 subscription.wake()
 
     def live(self, event: v1.RunEvent) -> None:
@@ -113,6 +119,10 @@ class Hub:
         for subscription in self._by_run.get(event.run_id, ()):
             if subscription.wants_live:
                 subscription.deliver(event)
+
+    def awaits_rest(self, run_id: str) -> bool:
+        """Whether anybody in this process waits for a run to pause or end."""
+        return any(one.wants_rest for one in self._by_run.get(run_id, ()))
 
     def is_watched(self, run_id: str) -> bool:
         """Whether anybody in this process watches the live events of a run."""

@@ -20,6 +20,7 @@ from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.recent import Recent
 from interlock_server.runtime.recorder import HandOver, Recorder, check_event
+from interlock_server.runtime.views import Views
 from interlock_server.runtime.world import World
 from interlock_server.store.commits import run_commit, run_committed
 from interlock_server.store.database import Database
@@ -66,11 +67,12 @@ class Setting:
     executors: Executors
     hub: Hub
     announcer: Announcer
+    views: Views
     world: World
     owner: Owner
     commit_delay: float
+    definitions: dict[bytes, v1.Workflow]
     recent: Recent = field(default_factory=Recent)
-    definitions: dict[bytes, v1.Workflow] = field(default_factory=dict)
 
 
 class Leg:
@@ -333,7 +335,7 @@ class Leg:
         self._commits = number
         if committed.cancel_requested:
             self.cancel()
-        self._moved(change.state, committed.last_sequence)
+        self._moved(change.state, committed.last_sequence, self._shown(change, committed))
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
@@ -382,8 +384,20 @@ class Leg:
             self.renewed(now + owner.lease)
         return epoch == self.lease.epoch
 
-    def _moved(self, state: v1.RunState.ValueType | None = None, sequence: int = 0) -> None:
-        self._setting.hub.moved(self.lease.run_id, state, sequence)
+    def _shown(self, change: Change, committed: Committed) -> v1.Run | None:
+        """The run at rest, for whoever waits for it."""
+        waits = self._setting.hub.awaits_rest(self.lease.run_id)
+        if self._recorder is None or not waits or change.state == v1.RUN_STATE_RUNNING:
+            return None
+        return self._setting.views.at_rest(self._recorder.memory(), change, committed)
+
+    def _moved(
+        self,
+        state: v1.RunState.ValueType | None = None,
+        sequence: int = 0,
+        shown: v1.Run | None = None,
+    ) -> None:
+        self._setting.hub.moved(self.lease.run_id, state, sequence, shown)
         self._setting.announcer.announce(self.lease.run_id)
 
     def _event(self, **happened: object) -> NewEvent:

@@ -36,6 +36,7 @@ from interlock_server.engine.gates import (
 from interlock_server.engine.keys import Key
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.world import World
+from interlock_server.store.events import result_in
 from interlock_server.store.journal import STATE_MARKS
 from interlock_server.store.records import (
     Answer,
@@ -77,6 +78,7 @@ class Recorder:
         self._position = memory.position
         self._asked = {one.key: one.requirement for one in memory.answers}
         self._event_keys = set(memory.event_keys)
+        self._results = None if memory.results is None else list(memory.results)
         self._last_sequence = self._run.last_sequence
         self._rounds = _Rounds(memory)
         self._state = {
@@ -145,6 +147,7 @@ class Recorder:
         event.event_time.CopyFrom(timestamp(self._world.now()))
         check_event(event)
         self._events.append(NewEvent(event, name))
+        self._note_result(event)
         self._schedule()
 
     def now(self) -> datetime:
@@ -169,6 +172,7 @@ class Recorder:
             self._position,
             [Answer(key, requirement) for key, requirement in self._asked.items()],
             frozenset(self._event_keys),
+            self._results,
         )
 
     @property
@@ -203,6 +207,7 @@ class Recorder:
         """Ends the leg without what is buffered; what is being stored still comes to its end."""
         async with self._saving:
             self._take()
+            self._results = None
 
     def committed(self, last_sequence: int, event_count: int) -> None:
         """What was taken is stored, as the newest events of the run; shows the text between."""
@@ -290,6 +295,12 @@ class Recorder:
         self._values[key] = value
         self._entries.append(Entry(key, self._position, value))
         self._schedule()
+
+    def _note_result(self, event: v1.RunEvent) -> None:
+        if self._results is not None and (result := result_in(event)):
+            self._results.append(result)
+            if len(self._results) > limits.carried_results_max:
+                self._results = None  # They are shown as they are read, from where they are kept.
 
     def _apply_changes(self, record: dict[str, Any]) -> None:
         for name, value in record.get("set", {}).items():

@@ -99,20 +99,22 @@ class Runtime:
         self._timing = timing or Timing()
         self._owner = Owner(self.world.new_id(), timedelta(seconds=self._timing.lease))
         self._announcer = Announcer(database, self._owner.name)
+        definitions: dict[bytes, v1.Workflow] = {}
+        self.views = Views(database, registry, definitions, self.world)
         self._setting = Setting(
             database,
             registry,
             self.hub,
             self._announcer,
+            self.views,
             self.world,
             self._owner,
             self._timing.commit_delay,
+            definitions,
         )
-        definitions = self._setting.definitions
         self._desk = Desk(
             database, registry, self.world, self._owner, definitions, self._setting.recent
         )
-        self.views = Views(database, registry, definitions, self.world)
         self.claims = Claims(
             database, self.hub, self._announcer, self.world, lambda: self.is_closing
         )
@@ -217,9 +219,11 @@ class Runtime:
             self.database, run, digest, [event], request, self._owner, now
         )
         if state is not None:
+            run.workflow_version = workflow.version
             run.last_sequence = 1
-            row = RunRow(run, digest, state, epoch=1)
-            self._drive(Lease(run_id, self._owner.name, 1, now + self._owner.lease), Memory(row))
+            run.create_time.CopyFrom(timestamp(now))
+            memory = Memory(RunRow(run, digest, state, epoch=1), results=())
+            self._drive(Lease(run_id, self._owner.name, 1, now + self._owner.lease), memory)
         return run_id
 
     async def decide(self, decision: Decision) -> Outcome:

@@ -247,8 +247,8 @@ async def settle(
     seconds_left: Callable[[], float],
     subscription: Subscription | None = None,
     after: int = 0,
-) -> None:
-    """Waits until a run pauses or ends, or as long.
+) -> v1.Run | None:
+    """Waits until a run pauses or ends, or as long; gives the run, if it is known as it is then.
 
     Args:
         seconds_left: how long the server may still wait; endless until it closes.
@@ -268,13 +268,14 @@ async def settle(
     ) as waiter:
         while waiter.rested_at <= after:
             if looks and (await _tip(database, run_id)).state in RESTING:
-                return
+                return None
             if (left := deadline - clock()) <= 0:
-                return
+                return None
             if (still := seconds_left()) <= 0:
                 raise ServerShutdown
             await waiter.wait(min(_POLL_SECONDS, left, still))
             looks = True
+        return waiter.shown
 
 
 async def _tip(database: Database, run_id: str) -> Tip:

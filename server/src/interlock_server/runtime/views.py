@@ -16,12 +16,13 @@ from interlock_server.runtime.decisions import holds
 from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definitions_list
-from interlock_server.store.records import Missing, RunRow, View
+from interlock_server.store.records import Change, Committed, Memory, Missing, RunRow, View
 from interlock_server.store.requirements import (
     requirements_current,
     requirements_current_tools,
 )
 from interlock_server.store.views import view_get
+from interlock_server.times import timestamp
 
 _OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
 _NOTHING = v1.Run()
@@ -88,6 +89,38 @@ class Views:
                 self._results[run.run_id] = kept
         return run
 
+    def at_rest(self, memory: Memory, change: Change, committed: Committed) -> v1.Run | None:
+        """A run as its leg has just left it, and as it would be read.
+
+        Returns:
+            `None` where only the store knows: what somebody else does to its calls meanwhile,
+            what it may lack, and long results.
+        """
+        if memory.results is None or committed.version is None or committed.time is None:
+            return None
+        asked = [one.requirement for one in memory.answers]
+        waiting = [one for one in asked if one.state == v1.REQUIREMENT_STATE_PENDING]
+        is_paused = change.state == v1.RUN_STATE_PAUSED
+        if is_paused and (self._may_lack(memory.row.digest, asked) or any(map(_is_call, waiting))):
+            return None
+        run = v1.Run()
+        run.CopyFrom(memory.row.run)
+        if change.body is not None:
+            run.MergeFrom(change.body)
+        run.state, run.pause_kind = change.state, change.pause_kind
+        run.last_sequence, run.etag = committed.last_sequence, str(committed.version)
+        run.update_time.CopyFrom(timestamp(committed.time))
+        if is_paused:
+            run.step_requirements.extend(by_step(waiting))
+        else:
+            run.end_time.CopyFrom(run.update_time)
+        run.step_results.extend(memory.results)
+        return run
+
+    def _may_lack(self, digest: bytes, requirements: Sequence[v1.Requirement]) -> bool:
+        """Whether a run may need something that is not here: yes where that is not known."""
+        return self._lacking.get(digest) != "" or bool(self._missing_tool(requirements))
+
     async def _complete(self, view: View) -> None:
         run, current = view.row.run, self.shown(view.current)
         waiting = [one for one in current if one.state == v1.REQUIREMENT_STATE_PENDING]
@@ -120,13 +153,21 @@ class Views:
                 self._learn(digest, self._definitions[digest])
             else:
                 await self.missing()
+        return self._lacking[digest] or self._missing_tool(requirements)
+
+    def _missing_tool(self, requirements: Sequence[v1.Requirement]) -> str:
         calls = [one.tool_execution for one in requirements if one.HasField("tool_execution")]
         names = (self._registry.missing_tool(one.agent_name, one.tool_name) for one in calls)
-        return self._lacking[digest] or next(filter(None, names), "")
+        return next(filter(None, names), "")
 
     def _learn(self, digest: bytes, workflow: v1.Workflow) -> None:
         if digest not in self._lacking:
             self._lacking[digest] = self._registry.missing(workflow.nodes)
+
+
+def _is_call(requirement: v1.Requirement) -> bool:
+    """Whether workers may claim it."""
+    return requirement.kind == v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
 
 
 def _size(known: v1.Run) -> int:

@@ -196,8 +196,8 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
         after: int = 0,
     ) -> v1.Run:
         runtime, left = self._runtime, self._runtime.seconds_left
-        await settle(self._database, runtime.hub, run_id, seconds, left, begun, after)
-        return await runtime.views.run(run_id)
+        settled = settle(self._database, runtime.hub, run_id, seconds, left, begun, after)
+        return await settled or await runtime.views.run(run_id)
 
 
 def _version(spec: v1.RunSpec) -> int | None:

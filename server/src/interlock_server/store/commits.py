@@ -56,9 +56,10 @@ _MOVES = """
                 OR open_requirements + :question_count <> coalesce(
                     :waiting, open_requirements + :question_count)))
             {conditions}
-        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested, version
+        RETURNING run_id, session_id, workflow_id, last_sequence, cancel_requested, version,
+            update_time
     ){parts}
-    SELECT last_sequence, cancel_requested, version FROM moved
+    SELECT last_sequence, cancel_requested, version, update_time FROM moved
 """
 _PARAMETERS = (
     bindparam("now", type_=DateTime(timezone=True)),

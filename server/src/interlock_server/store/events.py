@@ -14,14 +14,15 @@ from interlock_server import limits
 from interlock_server.store.database import Database
 
 _KINDS = {field.name: field for field in v1.RunEvent.DESCRIPTOR.oneofs_by_name["event"].fields}
-RESULT_KINDS = [
-    field.number
+_WITH_RESULT = {
+    field.name: field.number
     for field in _KINDS.values()
     if any(
         part.name == "result" and part.message_type is v1.StepResult.DESCRIPTOR
         for part in (field.message_type.fields if field.message_type else ())
     )
-]
+}
+RESULT_KINDS = list(_WITH_RESULT.values())
 """The kinds of events that carry the result of a node."""
 
 EVENT_PARAMETERS = (
@@ -74,10 +75,17 @@ async def events_after(
 def show_results(run: v1.Run, bodies: Iterable[bytes]) -> None:
     """Adds to a run the results in stored events of `RESULT_KINDS`."""
     for body in bodies:
-        event = v1.RunEvent.FromString(body)
-        happened = getattr(event, _kind(event))
-        if happened.HasField("result"):
-            run.step_results.append(happened.result)
+        if result := result_in(v1.RunEvent.FromString(body)):
+            run.step_results.append(result)
+
+
+def result_in(event: v1.RunEvent) -> v1.StepResult | None:
+    """The result of a node that an event carries, if it does."""
+    kind = _kind(event)
+    if kind not in _WITH_RESULT:
+        return None
+    happened = getattr(event, kind)
+    return happened.result if happened.HasField("result") else None
 
 
 def _kind(event: v1.RunEvent) -> str:

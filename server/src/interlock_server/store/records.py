@@ -106,12 +106,13 @@ class Committed:
     """Where a commit left its run.
 
     Args:
-        version: of the run; unset where it may have changed since.
+        version, time: of the run, and of its change; unset where it may have changed since.
     """
 
     last_sequence: int
     cancel_requested: bool
     version: int | None = None
+    time: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Memory:
     Args:
         values: of the journal by key, in the order of recording.
         position: of the newest entry.
+        results: of the nodes that have finished; unset where they were not read, or are many.
     """
 
     row: RunRow
@@ -166,6 +168,7 @@ class Memory:
     position: int = 0
     answers: Sequence[Answer] = ()
     event_keys: frozenset[str] = frozenset()
+    results: Sequence[v1.StepResult] | None = None
 
 
 @dataclass(frozen=True)
