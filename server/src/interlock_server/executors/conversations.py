@@ -10,7 +10,7 @@ its calls) is recorded with it, so code that changes later changes no past.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -242,9 +242,10 @@ class Conversation:
         if len(turn.tool_calls) > limits.tool_calls_per_turn_max:
             text = f"the model made {len(turn.tool_calls)} calls in one turn"
             raise EffectFailed("TOOL_CALL_LIMIT_EXCEEDED", text)
+        calls = [vars(call) for call in turn.tool_calls]
         return {
-            "turn": asdict(turn),
-            "checked": [asdict(await self._checked(call, performance)) for call in turn.tool_calls],
+            "turn": {**vars(turn), "tool_calls": calls},
+            "checked": [vars(await self._checked(call, performance)) for call in turn.tool_calls],
             "time": int(self.scene.context.now().timestamp() * 1_000_000),
         }
 

@@ -82,13 +82,15 @@ def _parameters_of(function: FunctionType) -> tuple[str, ...]:
 
 
 def as_json(value: Any, reason: str) -> Any:
-    """A result as a JSON value, the same before and after it was stored.
+    """A result as a value that can be stored as JSON.
 
     Raises:
         EffectFailed: it cannot be JSON.
     """
     try:
-        return jsontext.loads(jsontext.dumps(pydantic_core.to_jsonable_python(value)))
+        jsonable = pydantic_core.to_jsonable_python(value)
+        jsontext.dumps(jsonable)
+        return jsonable
     except (ValueError, TypeError, RecursionError) as error:
         raise EffectFailed(
             reason, f"gave a {type(value).__name__}, which cannot be JSON: {describe(error)}"

@@ -111,9 +111,11 @@ class Recorder:
             record = await self._perform(key, effect)
         else:
             record = await self._perform_once(key, effect.once, effect)
-        self._record(key, jsontext.dumps(record, bounded=False))
-        self._apply_changes(record)
-        return _replayed(record)
+        text = _written(record)
+        self._record(key, text)
+        stored = _read(text)  # What it gives now is what it gives when it is read.
+        self._apply_changes(stored)
+        return _replayed(stored)
 
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
         """The recorded answer of `key`; else records the question, once, and suspends."""
@@ -222,7 +224,10 @@ class Recorder:
     # Effects.
 
     async def _perform(self, key: Key, effect: Effect) -> dict[str, Any]:
-        """Performs an effect, and gives its record: value or error, and changed state."""
+        """Performs an effect, and gives its record: value or error, and changed state.
+
+        The value is as the effect gave it: it may be none that can be stored.
+        """
         state = {name: _read(text) for name, text in self._state.items()}
         run = RunContext(
             run_id=self._run.run_id,
@@ -236,17 +241,13 @@ class Recorder:
         is_watched = self._hub.is_watched(self._run.run_id)
         before = dict(self._state)
         try:
-            try:
-                value = await effect.perform(Performance(run, self._publish, is_watched))
-                record = {"value": _as_stored(value)}
-            except jsontext.JsonError as error:
-                raise EffectFailed("RESULT_NOT_JSON", f"the result {error}") from error
-            return {**record, **_changes(before, state)}
+            value = await effect.perform(Performance(run, self._publish, is_watched))
+            return {"value": value, **_changes(before, state)}
+        except jsontext.JsonError as error:
+            failed = _not_json(error)
         except EffectFailed as failure:
-            return {
-                "error": [failure.reason, failure.message],
-                **_changes_or_nothing(before, state),
-            }
+            failed = {"error": [failure.reason, failure.message]}
+        return {**failed, **_changes_or_nothing(before, state)}
 
     async def _perform_once(self, key: Key, once: Once, effect: Effect) -> dict[str, Any]:
         """Performs an effect whose start is stored before it happens.
@@ -496,12 +497,20 @@ def _read(text: str) -> Any:
     return jsontext.loads(text, bounded=False)
 
 
-def _as_stored(value: Any) -> Any:
-    """A value as it will be read from its record."""
-    text = jsontext.dumps(value, bounded=False)
-    if len(text) > limits.record_characters_max:
-        raise jsontext.JsonError(f"is longer than {limits.record_characters_max:,} characters")
-    return _read(text)
+def _written(record: dict[str, Any]) -> str:
+    """A record as it is stored; where its value cannot be, it is that of a failure."""
+    try:
+        text = jsontext.dumps(record, bounded=False)
+        if len(text) > limits.record_characters_max:
+            raise jsontext.JsonError(f"is longer than {limits.record_characters_max:,} characters")
+    except jsontext.JsonError as error:
+        changes = {name: one for name, one in record.items() if name != "value"}
+        text = jsontext.dumps({**_not_json(error), **changes}, bounded=False)
+    return text
+
+
+def _not_json(error: jsontext.JsonError) -> dict[str, Any]:
+    return {"error": ["RESULT_NOT_JSON", f"the result {error}"]}
 
 
 def _replayed(record: dict[str, Any]) -> Any:
