@@ -57,13 +57,14 @@ def measure(stage: Stage) -> Outcome:
 
 
 def _paused(stage: Stage, calls: Calls, rounds: int) -> dict[int, list[str]]:
-    """The ids of paused runs by the number of steps that they have finished: for so many rounds,
-    and for the memory, where the shortest ones are done first."""
+    """The ids of paused runs by the number of steps that they have finished: one to warm up with,
+    so many rounds, and what the memory needs, where a shortest one is done before each."""
     paused = {}
     for steps, workflow in LONG.items():
         say(f"  a run with {steps:,} finished steps")
         run_id = calls.run(workflow).run_id
-        paused[steps] = copy_run(stage.postgres, _DATABASE, run_id, 1 + rounds + 5 * _LOOKS)
+        looks = _LOOKS * (1 + len(LONG) if steps == _SHORTEST else 1)
+        paused[steps] = copy_run(stage.postgres, _DATABASE, run_id, 1 + rounds + looks)
     return paused
 
 

@@ -25,9 +25,8 @@ from interlock_server.store.views import view_get
 from interlock_server.times import timestamp
 
 _OPEN = (v1.RUN_STATE_PAUSED, v1.RUN_STATE_RUNNING)
-_NOTHING = v1.Run()
-_BYTES_EACH = 500
-"""What a result takes in memory besides its content, or a little less."""
+_BYTES_EACH = 200
+"""What a run that is kept takes in memory besides itself, or a little more."""
 
 
 class Views:
@@ -45,7 +44,7 @@ class Views:
         self._definitions = definitions
         self._world = world
         self._lacking: dict[bytes, str] = {}
-        self._results: LRUCache[str, v1.Run] = LRUCache(limits.shown_bytes_max, _size)
+        self._shown: LRUCache[str, tuple[int, bytes]] = LRUCache(limits.shown_bytes_max, _size)
 
     async def complete(self, rows: Sequence[RunRow]) -> list[v1.Run]:
         """Runs with what they wait for, also in branches of running ones, and what they lack."""
@@ -62,31 +61,32 @@ class Views:
         Raises:
             RunNotFound: there is no such run.
         """
-        known = self._results.get(run_id, _NOTHING)
-        view = await view_get(self._database, run_id, known.last_sequence)
+        after, known = self._shown.get(run_id, (0, b""))
+        view = await view_get(self._database, run_id, after)
         if view is None:
             raise RunNotFound(run_id)
         if view.row.run.state in _OPEN:
             await self._complete(view)
         return self._with_results(known, view.row.run)
 
-    def _with_results(self, known: v1.Run, run: v1.Run) -> v1.Run:
+    def _with_results(self, known: bytes, run: v1.Run) -> v1.Run:
         """A run with all its results: stored ones never change, so many are not read again.
 
         Args:
-            known: its results up to a sequence.
-            run: as it is, with the results after that.
+            known: the run as it was shown before, if it is kept.
+            run: as it is, with the results that are new since then.
         """
         is_new = bool(run.step_results)
-        if known.step_results:
-            whole = v1.Run()
-            whole.CopyFrom(known)
+        if known:
+            whole = v1.Run.FromString(known)
+            for field, _ in whole.ListFields():
+                if field.name != "step_results":
+                    whole.ClearField(field.name)  # type: ignore[arg-type]
             whole.MergeFrom(run)
             run = whole
         if is_new and len(run.step_results) >= limits.kept_results_min:
-            kept = v1.Run(last_sequence=run.last_sequence, step_results=run.step_results)
             with suppress(ValueError):  # It is larger than all that is kept.
-                self._results[run.run_id] = kept
+                self._shown[run.run_id] = (run.last_sequence, run.SerializeToString())
         return run
 
     def at_rest(self, memory: Memory, change: Change, committed: Committed) -> v1.Run | None:
@@ -170,5 +170,6 @@ def _is_call(requirement: v1.Requirement) -> bool:
     return requirement.kind == v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
 
 
-def _size(known: v1.Run) -> int:
-    return _BYTES_EACH * len(known.step_results) + 3 * known.ByteSize()
+def _size(shown: tuple[int, bytes]) -> int:
+    _, encoded = shown
+    return _BYTES_EACH + len(encoded)
