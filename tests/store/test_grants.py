@@ -99,7 +99,8 @@ async def test_a_decision_lets_what_it_is_about_start_once(database: Database, s
     lease = await asked(database, "r", "gate")
     await decided(database, "r", "gate", DIGEST, state)
     start = starting(Spent("gate", DIGEST))
-    assert await run_commit(database, lease, start, Change(), now(7), 2) == Committed(2, False, 4)
+    committed = await run_commit(database, lease, start, Change(), now(7), 2)
+    assert committed == Committed(2, False, 4, now(7))
     [row] = await database.fetch(text("SELECT state, spend_time FROM requirements"))
     assert (row.state, row.spend_time) == (state, now(7))
     [entry] = await database.fetch(text("SELECT key, value FROM journal"))
@@ -175,8 +176,10 @@ async def test_a_commit_is_stored_once_and_in_its_turn(database: Database) -> No
     event = NewEvent(v1.RunEvent(step_started=v1.StepStarted(attempt=1)))
     progress = Progress(events=[event])
     assert await run_commit(database, lease, progress, Change(), now(), 2) is None
-    assert await run_commit(database, lease, progress, Change(), now(), 1) == Committed(2, False, 2)
+    first = await run_commit(database, lease, progress, Change(), now(), 1)
+    assert first == Committed(2, False, 2, now())
     assert await run_commit(database, lease, progress, Change(), now(), 1) is None
     assert await run_commit(database, lease, progress, Change(), now(), 3) is None
-    assert await run_commit(database, lease, progress, Change(), now(), 2) == Committed(3, False, 3)
+    second = await run_commit(database, lease, progress, Change(), now(), 2)
+    assert second == Committed(3, False, 3, now())
     assert len(await events_after(database, "r", 0, 100)) == 3

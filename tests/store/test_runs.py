@@ -57,7 +57,7 @@ async def test_sequences_are_dense_over_commits(database: Database) -> None:
     for number in range(3):
         progress = Progress(events=[event(f"a{number}"), event(f"b{number}")])
         committed = await run_commit(database, lease, progress, Change(), now(), number + 1)
-        assert committed == Committed(3 + 2 * number, False, version=number + 2)
+        assert committed == Committed(3 + 2 * number, False, number + 2, now())
     events = await events_after(database, "r", 0, 100)
     assert [one.sequence for one in events] == [1, 2, 3, 4, 5, 6, 7]
 

@@ -160,7 +160,7 @@ async def hand_over(service: Served, point: Point) -> None:
 async def idle(server: Served) -> None:
     """Comes back when a server has nothing to do with its database at the moment."""
     database = server.runtime.database
-    while database._places.qsize() < database._pool_size:
+    while database._room._value < database.pool_size:
         await asyncio.sleep(0.001)
 
 

@@ -68,11 +68,9 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = make_url(url).set(drivername="postgresql+asyncpg")
         self._is_closed = False
-        # One place for each connection: the newest is taken first, and `None` is yet to connect.
-        self._places: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
-        self._pool_size = pool_size
-        for _ in range(pool_size):
-            self._places.put_nowait(None)
+        self.pool_size = pool_size
+        self._room = asyncio.Semaphore(pool_size)
+        self._idle: list[Any] = []
 
     @property
     def dsn(self) -> str:
@@ -103,37 +101,52 @@ class Database:
     async def close(self) -> None:
         """Closes all connections: those in use as soon as they are given back."""
         self._is_closed = True
-        idle = [self._places.get_nowait() for _ in range(self._places.qsize())]
+        idle, self._idle = self._idle, []
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                for driver in filter(None, idle):
+                for driver in idle:
                     await driver.close()
-        for _ in idle:
-            self._places.put_nowait(None)
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
         """The driver's own connection; one that may be broken is not used again."""
         async with reaching():
-            driver = await self._place()
+            await self._find_room()
+            driver = None
             try:
-                if driver is None or driver.is_closed():
-                    driver = await self._connect()
+                driver = await self._connection()
                 yield driver
             except (*LOST, asyncio.CancelledError):
                 if driver is not None:
                     driver.terminate()
                 raise
             finally:
-                if self._is_closed and driver is not None:
-                    driver.terminate()
-                self._places.put_nowait(driver)
+                self._give_back(driver)
+                self._room.release()
 
-    async def _place(self) -> Any:
-        if not self._places.empty():
-            return self._places.get_nowait()  # A timer would cost as much as the whole rest.
+    async def _find_room(self) -> None:
+        """Waits until one more connection may be in use; whoever came first goes first."""
+        if not self._room.locked():
+            await self._room.acquire()  # A timer would cost as much as the whole rest.
+            return
         async with asyncio.timeout(_ACQUIRE_SECONDS):
-            return await self._places.get()
+            await self._room.acquire()
+
+    async def _connection(self) -> Any:
+        """The connection that was used last, which is still open, or a new one."""
+        while self._idle:
+            driver = self._idle.pop()
+            if not driver.is_closed():
+                return driver
+        return await self._connect()
+
+    def _give_back(self, driver: Any) -> None:
+        if driver is None or driver.is_closed():
+            return
+        if self._is_closed:
+            driver.terminate()
+        else:
+            self._idle.append(driver)
 
     async def _connect(self) -> Any:
         if self._is_closed:
