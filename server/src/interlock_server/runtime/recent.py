@@ -40,6 +40,7 @@ def _size(kept: tuple[int, Memory]) -> int:
         sum(_BYTES_EACH + len(value or "") for value in memory.values.values())
         + sum(_BYTES_EACH + one.requirement.ByteSize() for one in memory.answers)
         + _BYTES_EACH * (1 + len(memory.event_keys))
+        + sum(_BYTES_EACH + one.ByteSize() for one in memory.results or ())
         + len(memory.row.session_state)
         + memory.row.run.ByteSize()
     )
