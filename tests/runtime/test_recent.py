@@ -16,33 +16,36 @@ from interlock_server.store.records import Memory, RunRow
 
 
 def memory(run_id: str, characters: int = 100) -> Memory:
-    row = RunRow(v1.Run(run_id=run_id), b"digest", "{}", epoch=1)
+    row = RunRow(v1.Run(run_id=run_id, etag="7"), b"digest", "{}", epoch=1)
     return Memory(row, {"a": "x" * characters}, 1)
 
 
 def test_a_memory_is_of_one_version_and_given_away_once() -> None:
     recent, kept = Recent(), memory("r")
-    recent.keep(7, kept)
-    assert recent.take("r", 7) is kept
-    assert recent.take("r", 7) is None
-    recent.keep(7, kept)
-    assert recent.take("r", 8) is None
-    assert recent.take("r", 7) is None
+    recent.keep(kept)
+    assert recent.look("r") is kept
+    assert recent.take("r", "7") is kept
+    assert recent.take("r", "7") is None
+    recent.keep(kept)
+    assert recent.take("r", "8") is None
+    assert recent.take("r", "7") is None
+    assert recent.look("r") is None
 
 
 def test_the_oldest_ones_go_when_there_is_no_room() -> None:
     recent = Recent(bytes_max=10_000)
     for number in range(10):
-        recent.keep(1, memory(f"r{number}", 2_000))
-    assert [bool(recent.take(f"r{number}", 1)) for number in range(10)] == [False] * 6 + [True] * 4
+        recent.keep(memory(f"r{number}", 2_000))
+    kept = [bool(recent.take(f"r{number}", "7")) for number in range(10)]
+    assert kept == [False] * 6 + [True] * 4
 
 
 def test_what_takes_more_than_all_the_room_is_not_kept() -> None:
     recent = Recent(bytes_max=10_000)
-    recent.keep(1, memory("small"))
-    recent.keep(1, memory("large", 20_000))
-    assert recent.take("large", 1) is None
-    assert recent.take("small", 1) is not None
+    recent.keep(memory("small"))
+    recent.keep(memory("large", 20_000))
+    assert recent.take("large", "7") is None
+    assert recent.take("small", "7") is not None
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])

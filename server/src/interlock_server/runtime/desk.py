@@ -17,9 +17,11 @@ from interlock_server.engine.gates import at_timeout, granted, is_answered
 from interlock_server.errors import (
     EtagMismatch,
     ExecutorNotFound,
+    InterlockError,
     RequirementNotFound,
     RunNotFound,
     RunNotPaused,
+    StoreUnavailable,
 )
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime.decisions import (
@@ -31,6 +33,7 @@ from interlock_server.runtime.decisions import (
 from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.leg import RUN_TIMED_OUT
 from interlock_server.runtime.recent import Recent
+from interlock_server.runtime.views import may_be_claimed
 from interlock_server.runtime.world import World
 from interlock_server.store.database import Connection, Database
 from interlock_server.store.decisions import basis_read, decision_record
@@ -124,16 +127,43 @@ class Desk:
         check_unique([one.requirement_id for one in decision.resolutions], decision.fields)
         # One at a time in this process, so that many decisions on a run do not chase each other.
         async with self._turns.setdefault(decision.run_id, asyncio.Lock()):
-            while (outcome := await self._try(decision)) is None:
-                pass  # The run has moved meanwhile.
+            outcome = await self._try_remembered(decision)
+            while outcome is None:  # The run has moved meanwhile.
+                outcome = await self._try(decision, await self._read(decision))
         return outcome
 
-    async def _try(self, decision: Decision) -> Outcome | None:
-        """Decides on a run as it is now; `None` when it is not so any more."""
+    async def _try_remembered(self, decision: Decision) -> Outcome | None:
+        """Decides on a run as it paused here; `None` when only what is stored can tell.
+
+        To record a decision is to find out whether the run is still so. What is
+        remembered cannot refuse one, since it may be old.
+        """
+        memory = self._recent.look(decision.run_id)
+        if memory is None:
+            return None
+        known = [one.requirement for one in memory.answers]
+        named = {one.requirement_id for one in decision.resolutions}
+        if not named or not named <= _open(known) or any(map(may_be_claimed, known)):
+            return None
+        try:
+            outcome = await self._try(decision, Basis(memory.row, known, None))
+        except StoreUnavailable:
+            raise
+        except InterlockError:
+            return None
+        if outcome is None:
+            self._recent.take(decision.run_id, "")
+        return outcome
+
+    async def _read(self, decision: Decision) -> Basis:
         ids = [one.requirement_id for one in decision.resolutions]
         basis = await basis_read(self._database, decision.run_id, ids, decision.request)
         if basis is None:
             raise RunNotFound(decision.run_id)
+        return basis
+
+    async def _try(self, decision: Decision, basis: Basis) -> Outcome | None:
+        """Decides on a run as it was; `None` when it is not so any more."""
         if basis.first is not None:
             return Outcome(basis.first)
         row, known = basis.row, basis.known
@@ -266,11 +296,11 @@ class Desk:
 
     def _outcome(self, basis: Basis, ruling: Ruling, decided: RunRow) -> Outcome:
         before, run_id = basis.row.run.last_sequence, basis.row.run.run_id
+        memory = self._recent.take(run_id, basis.row.run.etag)
         if not ruling.claims:
             return Outcome(before)
         owner = self._owner
         lease = Lease(run_id, owner.name, decided.epoch, ruling.now + owner.lease)
-        memory = self._recent.take(run_id, int(basis.row.run.etag))
         return Outcome(before, lease, memory and _going_on(memory, basis.known, ruling, decided))
 
     def _check_code(

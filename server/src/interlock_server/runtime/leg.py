@@ -20,7 +20,7 @@ from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.hub import Hub
 from interlock_server.runtime.recent import Recent
 from interlock_server.runtime.recorder import HandOver, Recorder, check_event
-from interlock_server.runtime.views import Views
+from interlock_server.runtime.views import Views, as_committed
 from interlock_server.runtime.world import World
 from interlock_server.store.commits import run_commit, run_committed
 from interlock_server.store.database import Database
@@ -189,7 +189,7 @@ class Leg:
                 workflow, jsontext.loads(run_input) if run_input else None
             )
         except Suspended as suspended:
-            return await self._pause(recorder, suspended)
+            return await self._pause(recorder, memory, suspended)
         except Cancelled as cancelled:
             by = recorder.decided_by(cancelled.key) if cancelled.key else ""
             return await self._end_cancelled(await recorder.close(), cancelled.reason, by)
@@ -214,7 +214,7 @@ class Leg:
 
     # Where a pass leaves the run.
 
-    async def _pause(self, recorder: Recorder, suspended: Suspended) -> bool:
+    async def _pause(self, recorder: Recorder, memory: Memory, suspended: Suspended) -> bool:
         waiting = [
             one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
         ]
@@ -228,8 +228,10 @@ class Leg:
         events = (*progress.events, paused)
         change = Change(v1.RUN_STATE_PAUSED, kind, waiting=recorder.open_count)
         if waiting and (stored := await self._close(replace(progress, events=events), change)):
-            if stored.version is not None:
-                self._setting.recent.keep(stored.version, recorder.memory())
+            if stored.time is not None:
+                run = as_committed(memory.row.run, change, stored)
+                row = replace(memory.row, run=run)
+                self._setting.recent.keep(replace(recorder.memory(), row=row))
             return True
         return await self._look_again(progress)
 

@@ -21,21 +21,24 @@ class Recent:
     """
 
     def __init__(self, bytes_max: int = limits.recent_bytes_max) -> None:
-        self._kept: LRUCache[str, tuple[int, Memory]] = LRUCache(bytes_max, _size)
+        self._kept: LRUCache[str, Memory] = LRUCache(bytes_max, _size)
 
-    def keep(self, version: int, memory: Memory) -> None:
-        """Keeps a memory, unless it takes more than all the room."""
+    def keep(self, memory: Memory) -> None:
+        """Keeps the memory of a run as it is at rest, unless it takes more than all the room."""
         with suppress(ValueError):
-            self._kept[memory.row.run.run_id] = (version, memory)
+            self._kept[memory.row.run.run_id] = memory
 
-    def take(self, run_id: str, version: int) -> Memory | None:
+    def look(self, run_id: str) -> Memory | None:
+        """The memory of a run, of whatever version, if there is one."""
+        return self._kept.get(run_id)
+
+    def take(self, run_id: str, etag: str) -> Memory | None:
         """Gives away the memory of a run, if there is one of this version."""
-        kept, memory = self._kept.pop(run_id, (None, None))
-        return memory if kept == version else None
+        memory = self._kept.pop(run_id, None)
+        return memory if memory is not None and memory.row.run.etag == etag else None
 
 
-def _size(kept: tuple[int, Memory]) -> int:
-    _, memory = kept
+def _size(memory: Memory) -> int:
     return (
         sum(_BYTES_EACH + len(value or "") for value in memory.values.values())
         + sum(_BYTES_EACH + one.requirement.ByteSize() for one in memory.answers)

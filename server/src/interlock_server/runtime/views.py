@@ -96,24 +96,17 @@ class Views:
             `None` where only the store knows: what somebody else does to its calls meanwhile,
             what it may lack, and long results.
         """
-        if memory.results is None or committed.version is None or committed.time is None:
+        if memory.results is None or committed.time is None:
             return None
         asked = [one.requirement for one in memory.answers]
         waiting = [one for one in asked if one.state == v1.REQUIREMENT_STATE_PENDING]
         is_paused = change.state == v1.RUN_STATE_PAUSED
-        if is_paused and (self._may_lack(memory.row.digest, asked) or any(map(_is_call, waiting))):
+        is_claimed = any(map(may_be_claimed, waiting))
+        if is_paused and (is_claimed or self._may_lack(memory.row.digest, asked)):
             return None
-        run = v1.Run()
-        run.CopyFrom(memory.row.run)
-        if change.body is not None:
-            run.MergeFrom(change.body)
-        run.state, run.pause_kind = change.state, change.pause_kind
-        run.last_sequence, run.etag = committed.last_sequence, str(committed.version)
-        run.update_time.CopyFrom(timestamp(committed.time))
+        run = as_committed(memory.row.run, change, committed)
         if is_paused:
             run.step_requirements.extend(by_step(waiting))
-        else:
-            run.end_time.CopyFrom(run.update_time)
         run.step_results.extend(memory.results)
         return run
 
@@ -165,9 +158,25 @@ class Views:
             self._lacking[digest] = self._registry.missing(workflow.nodes)
 
 
-def _is_call(requirement: v1.Requirement) -> bool:
-    """Whether workers may claim it."""
-    return requirement.kind == v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
+def as_committed(run: v1.Run, change: Change, committed: Committed) -> v1.Run:
+    """A run as the commit left it that paused or ended it."""
+    assert committed.time is not None, "it is known when that was"
+    left = v1.Run()
+    left.CopyFrom(run)
+    if change.body is not None:
+        left.MergeFrom(change.body)
+    left.state, left.pause_kind = change.state, change.pause_kind
+    left.last_sequence, left.etag = committed.last_sequence, str(committed.version)
+    left.update_time.CopyFrom(timestamp(committed.time))
+    if change.state != v1.RUN_STATE_PAUSED:
+        left.end_time.CopyFrom(left.update_time)
+    return left
+
+
+def may_be_claimed(requirement: v1.Requirement) -> bool:
+    """Whether workers may be at work on it, which no leg knows of."""
+    is_open = requirement.state == v1.REQUIREMENT_STATE_PENDING
+    return is_open and requirement.kind == v1.REQUIREMENT_KIND_EXTERNAL_EXECUTION
 
 
 def _size(shown: tuple[int, bytes]) -> int:
