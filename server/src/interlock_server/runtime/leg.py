@@ -189,7 +189,7 @@ class Leg:
                 workflow, jsontext.loads(run_input) if run_input else None
             )
         except Suspended as suspended:
-            return await self._pause(recorder, memory, suspended)
+            return await self._pause(recorder, suspended)
         except Cancelled as cancelled:
             by = recorder.decided_by(cancelled.key) if cancelled.key else ""
             return await self._end_cancelled(await recorder.close(), cancelled.reason, by)
@@ -214,7 +214,7 @@ class Leg:
 
     # Where a pass leaves the run.
 
-    async def _pause(self, recorder: Recorder, memory: Memory, suspended: Suspended) -> bool:
+    async def _pause(self, recorder: Recorder, suspended: Suspended) -> bool:
         waiting = [
             one for one in suspended.requirements if one.state == v1.REQUIREMENT_STATE_PENDING
         ]
@@ -227,11 +227,7 @@ class Leg:
         progress = await recorder.close()
         events = (*progress.events, paused)
         change = Change(v1.RUN_STATE_PAUSED, kind, waiting=recorder.open_count)
-        if waiting and (stored := await self._close(replace(progress, events=events), change)):
-            if stored.time is not None:
-                run = as_committed(memory.row.run, change, stored)
-                row = replace(memory.row, run=run)
-                self._setting.recent.keep(replace(recorder.memory(), row=row))
+        if waiting and await self._close(replace(progress, events=events), change):
             return True
         return await self._look_again(progress)
 
@@ -337,7 +333,7 @@ class Leg:
         self._commits = number
         if committed.cancel_requested:
             self.cancel()
-        self._moved(change.state, committed.last_sequence, self._shown(change, committed))
+        self._moved(change.state, committed.last_sequence, self._rested(change, committed))
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
@@ -386,12 +382,19 @@ class Leg:
             self.renewed(now + owner.lease)
         return epoch == self.lease.epoch
 
-    def _shown(self, change: Change, committed: Committed) -> v1.Run | None:
-        """The run at rest, for whoever waits for it."""
-        waits = self._setting.hub.awaits_rest(self.lease.run_id)
-        if self._recorder is None or not waits or change.state == v1.RUN_STATE_RUNNING:
+    def _rested(self, change: Change, committed: Committed) -> v1.Run | None:
+        """Keeps what is known of a run that paused; gives one at rest to whoever waits for it."""
+        if self._recorder is None or committed.time is None:
             return None
-        return self._setting.views.at_rest(self._recorder.memory(), change, committed)
+        if change.state == v1.RUN_STATE_RUNNING:
+            return None
+        memory = self._recorder.memory()
+        run = as_committed(memory.row.run, change, committed)
+        memory = replace(memory, row=replace(memory.row, run=run))
+        if change.state == v1.RUN_STATE_PAUSED:
+            self._setting.recent.keep(memory)
+        waits = self._setting.hub.awaits_rest(self.lease.run_id)
+        return self._setting.views.at_rest(memory) if waits else None
 
     def _moved(
         self,

@@ -89,22 +89,26 @@ class Views:
                 self._shown[run.run_id] = (run.last_sequence, run.SerializeToString())
         return run
 
-    def at_rest(self, memory: Memory, change: Change, committed: Committed) -> v1.Run | None:
+    def at_rest(self, memory: Memory) -> v1.Run | None:
         """A run as its leg has just left it, and as it would be read.
+
+        Args:
+            memory: of the run as it paused or ended.
 
         Returns:
             `None` where only the store knows: what somebody else does to its calls meanwhile,
             what it may lack, and long results.
         """
-        if memory.results is None or committed.time is None:
+        if memory.results is None:
             return None
         asked = [one.requirement for one in memory.answers]
         waiting = [one for one in asked if one.state == v1.REQUIREMENT_STATE_PENDING]
-        is_paused = change.state == v1.RUN_STATE_PAUSED
+        is_paused = memory.row.run.state == v1.RUN_STATE_PAUSED
         is_claimed = any(map(may_be_claimed, waiting))
         if is_paused and (is_claimed or self._may_lack(memory.row.digest, asked)):
             return None
-        run = as_committed(memory.row.run, change, committed)
+        run = v1.Run()
+        run.CopyFrom(memory.row.run)
         if is_paused:
             run.step_requirements.extend(by_step(waiting))
         run.step_results.extend(memory.results)

@@ -74,12 +74,9 @@ async def events_after(
 
 def show_results(run: v1.Run, bodies: Iterable[bytes]) -> None:
     """Adds to a run the results in stored events of `RESULT_KINDS`."""
-    parse, add = v1.RunEvent.FromString, run.step_results.append
     for body in bodies:
-        event = parse(body)
-        happened = getattr(event, _kind(event))
-        if happened.HasField("result"):
-            add(happened.result)
+        if result := result_in(v1.RunEvent.FromString(body)):
+            run.step_results.append(result)
 
 
 def result_in(event: v1.RunEvent) -> v1.StepResult | None:
