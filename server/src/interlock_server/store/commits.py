@@ -121,7 +121,8 @@ _SPENDS = _Part(
     """, used_up AS (
         UPDATE requirements SET spend_time = :now
         FROM moved, unnest(:spent_keys) AS spent (key)
-        WHERE requirements.run_id = moved.run_id AND requirements.key = spent.key
+        WHERE requirements.run_id = :run_id AND requirements.key = ANY(:spent_keys)
+            AND requirements.key = spent.key
     )""",
     (
         bindparam("spent_keys", type_=ARRAY(Text)),
@@ -130,14 +131,15 @@ _SPENDS = _Part(
     """AND cardinality(:spent_keys) = (
                 SELECT count(DISTINCT decided.key) FROM requirements AS decided
                 JOIN unnest(:spent_keys, :spent_digests) AS spent (key, digest) USING (key)
-                WHERE decided.run_id = :run_id AND decided.state IN (2, 3)
-                    AND decided.grant_digest = spent.digest AND decided.spend_time IS NULL)""",
+                WHERE decided.run_id = :run_id AND decided.key = ANY(:spent_keys)
+                    AND decided.state IN (2, 3) AND decided.grant_digest = spent.digest
+                    AND num_nulls(decided.spend_time) = 1)""",
 )
 _ENDS_ALL = _Part(
     """, closed AS (
         UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
             resolve_time = :now
-        WHERE state = 1 AND run_id = (SELECT run_id FROM moved)
+        WHERE run_id = (SELECT run_id FROM moved) AND state + 0 = 1
     )"""
 )
 

@@ -59,7 +59,8 @@ _RESOLVE = text("""
             update_time = :now, version = requirements.version + 1
         FROM moved, unnest(:ids, :versions, :resolutions, :grants)
             AS answer (id, version, resolution, grant_digest)
-        WHERE requirement_id = answer.id AND requirements.version = answer.version
+        WHERE requirements.run_id = :run_id AND requirement_id = ANY(:ids)
+            AND requirement_id = answer.id AND requirements.version = answer.version
         RETURNING requirement_id
     ), noted AS (
         INSERT INTO requests (method, caller, request_id, digest, run_id, sequence, create_time)

@@ -31,7 +31,7 @@ _OF_RUN = text(
 )
 _LOCKED = text(f"""
     SELECT {REQUIREMENT_COLUMNS} FROM requirements
-    WHERE run_id = :run_id AND state = 1 ORDER BY position FOR UPDATE
+    WHERE run_id = :run_id AND state + 0 = 1 ORDER BY position FOR UPDATE
 """)
 # Behind `state + 0` the planner does not see the index of all open ones, which it would take for
 # the smaller one as long as it does not know how many there are.

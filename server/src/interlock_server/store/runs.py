@@ -142,7 +142,7 @@ _END = text("""
     ), closed AS (
         UPDATE requirements SET state = 4, version = version + 1, update_time = :now,
             resolve_time = :now
-        WHERE run_id = :run_id AND state = 1
+        WHERE run_id = :run_id AND state + 0 = 1
     )
     INSERT INTO events (run_id, sequence, kind, key, body)
     SELECT ended.run_id, ended.last_sequence - :event_count + event.ordinality, event.kind,
