@@ -111,8 +111,9 @@ class Caller:
         if not self.streams:
             return await self.service.resolve(run, *answers)
         request = v1.ContinueRunStreamRequest(run_id=run.run_id, resolutions=answers)
-        stream = self.service.runs.ContinueRunStream(request)
-        return await self._last(await events_of(stream))
+        events = await events_of(self.service.runs.ContinueRunStream(request))
+        # Nothing comes after a repeat that finds the run at its end.
+        return await self._last(events) if events else await get(self.service, run)
 
     async def _last(self, events: Sequence[v1.RunEvent]) -> v1.Run:
         assert is_dense([one for one in events if kind_of(one) != "content_delta"])
