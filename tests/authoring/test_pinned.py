@@ -186,7 +186,7 @@ async def test_a_server_without_the_tool_leaves_the_call_to_one_that_has_it(
     async with served(app(hold), database_url, quick, servers=1) as service:
         await service.runtime.take_over()
         # The server may have taken it over by itself before, and be done with it.
-        await asyncio.gather(*(task for _, task in list(service.runtime._legs.values())))
+        await asyncio.gather(*service.runtime._legs.values())
         assert (await get(service, run)).state == v1.RUN_STATE_RUNNING
     async with served(app(hold, ledger.gated()), database_url, quick) as service:
         ended = await rest(service, run)

@@ -21,6 +21,7 @@ from tests.support.memory import EPOCH
 
 from interlock import v1
 from interlock_server import jsontext
+from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.desk import Decision
 from interlock_server.runtime.hub import ENDED
 from interlock_server.runtime.runtime import Runtime, Timing
@@ -184,7 +185,8 @@ class Crashing:
         while True:
             try:
                 await request()
-            except Died:
+            except (Died, StoreUnavailable):
+                assert self._fate.death.is_set(), "nothing but a death keeps an answer back"
                 await self._replace()
             else:
                 return
@@ -193,7 +195,7 @@ class Crashing:
         """The process has died: its leases run out, and another one takes over."""
         while True:
             await self._fate.settled()
-            tasks = [task for _, task in self._runtime._legs.values()]
+            tasks = list(self._runtime._legs.values())
             self._runtime.crash()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.crashes.append(await self._crash())

@@ -25,13 +25,15 @@ from tests.support.memory import EPOCH
 
 from interlock import v1
 from interlock_server import jsontext
+from interlock_server.engine.gates import is_answered
 from interlock_server.runtime.desk import Decision, Outcome
 from interlock_server.runtime.hub import ENDED, Subscription
+from interlock_server.runtime.leg import Leg
 from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
 from interlock_server.store.journal import memory_load
-from interlock_server.store.records import Answer, Memory, RequestKey
+from interlock_server.store.records import Answer, Lease, Memory, Opening, RequestKey
 from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_tip
 
@@ -79,21 +81,35 @@ async def _processes(world: World, code: Code, database: Database) -> AsyncItera
 
 def _checks_what_it_remembers(runtime: Runtime) -> None:
     """Lets every run go on only with what is stored of it."""
-    decide_at_desk = runtime._desk.decide
+    desk, database = runtime._desk, runtime.database
+    decide_at_desk, go_on = desk.decide, desk._go_on
+    begun: dict[str, Memory] = {}
+
+    def noting(lease: Lease, memory: Memory | None = None, opening: Opening | None = None) -> Leg:
+        if memory is not None:
+            begun[lease.run_id] = memory
+        return go_on(lease, memory, opening)
 
     async def decide(decision: Decision) -> Outcome:
+        run_id = decision.run_id
+        if (kept := runtime._setting.recent.look(run_id)) is not None:
+            read = await memory_load(database, run_id)
+            whole = await memory_load(database, run_id, is_whole=True)
+            if kept.row.run.etag == read.row.run.etag == whole.row.run.etag:
+                assert _known(kept) == _known(read) == _known(whole)
+                # It may hold some of what no leg needs any more.
+                for less, more in ((read, kept), (kept, whole)):
+                    assert less.values.items() <= more.values.items()
+                    assert less.event_keys <= more.event_keys
         outcome = await decide_at_desk(decision)
-        if outcome.memory is not None:
-            read = await memory_load(runtime.database, decision.run_id)
-            whole = await memory_load(runtime.database, decision.run_id, is_whole=True)
-            assert _known(outcome.memory) == _known(read) == _known(whole)
-            # It may hold some of what no leg needs any more.
-            for less, more in ((read, outcome.memory), (outcome.memory, whole)):
-                assert less.values.items() <= more.values.items()
-                assert less.event_keys <= more.event_keys
+        if (memory := begun.pop(run_id, None)) is not None:
+            answers = {one.key: one for one in (await memory_load(database, run_id)).answers}
+            for one in memory.answers:
+                assert not is_answered(one.requirement) or one == answers[one.key]
         return outcome
 
-    runtime._desk.decide = decide  # type: ignore[method-assign]
+    desk.decide = decide  # type: ignore[method-assign]
+    desk._go_on = noting
 
 
 def _known(memory: Memory) -> tuple[object, ...]:

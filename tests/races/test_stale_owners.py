@@ -198,7 +198,7 @@ async def _played(app: Interlock, turns: Turns, database_url: str) -> AsyncItera
             await owner.runs.ContinueRun(request)
             await held.wait()
         asking.cancel()
-        [(leg, task)] = owner.runtime._legs.values()
+        [(leg, task)] = owner.runtime._legs.items()
         assert leg._recorder is not None
         await leg._recorder.flush()
         try:
@@ -212,7 +212,7 @@ async def _taken_over(scene: Scene) -> None:
     late = text("UPDATE runs SET lease_until = create_time - interval '1 hour'")
     await scene.service.runtime.database.fetch(late)
     await scene.other.runtime.take_over()
-    [(_, task)] = scene.other.runtime._legs.values()
+    [task] = scene.other.runtime._legs.values()
     await _first_of(task, scene.turns.points[1].entered.wait())
 
 

@@ -83,7 +83,7 @@ async def test_it_does_not_perform_what_was_taken_over_meanwhile(
 
         run = await begun(owner, after_the_start(monkeypatch, freezes))
         paused = await rest(service, run)
-        legs = [task for one in service.replicas for _, task in one.runtime._legs.values()]
+        legs = [task for one in service.replicas for task in one.runtime._legs.values()]
         await asyncio.gather(*legs)
         [step] = paused.step_requirements
         [doubt] = [*step.executor_requirements, *step.step_requirements]
@@ -157,7 +157,7 @@ async def test_a_run_that_ended_meanwhile_is_left_as_it_is(
         run = await start(owner)
         await owner.resolve(run, confirm(only(await rest(owner, run))))
         assert is_over.is_set()
-        await asyncio.gather(*(task for _, task in list(owner.runtime._legs.values())))
+        await asyncio.gather(*owner.runtime._legs.values())
         assert [await get(service, run)] == ended
     assert ended[0].state == v1.RUN_STATE_COMPLETED
     assert ledger.calls == []

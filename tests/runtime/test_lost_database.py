@@ -12,7 +12,7 @@ import grpc
 import pytest
 from sqlalchemy import TextClause, text
 from tests.support.clock import Clock
-from tests.support.service import Served, confirm, served
+from tests.support.service import Served, confirm, reject, served
 from tests.support.workbench import (
     LAST_KINDS,
     Ledger,
@@ -96,6 +96,11 @@ def is_commit(statement: TextClause | None) -> bool:
     return statement is not None and "commits = :number," in statement.text
 
 
+def forget(service: Served, run: v1.Run) -> None:
+    """Decisions on a run are stored by themselves then, and what they allow is read after that."""
+    service.runtime._setting.recent.take(run.run_id, "")
+
+
 def one_server(app: Interlock, database_url: str) -> Any:
     return served(app, database_url, servers=1)
 
@@ -154,6 +159,49 @@ async def test_a_run_whose_caller_was_never_told_is_taken_up_and_found_again(
     assert ledger.calls == ["it"]
 
 
+@pytest.mark.parametrize("decides", ["continue", "resolve"])
+async def test_a_decision_whose_maker_was_never_told_stands_where_the_run_is_remembered(
+    database_url: str, decides: str
+) -> None:
+    ledger = Ledger()
+    app = agent_app([call("act", what="it"), "done"], ledger.gated())
+    async with one_server(app, database_url) as service:
+        paused = await service.run("Work")
+        line = lossy(service)
+        line.loses = lambda statement: _once(line, "after") if is_commit(statement) else ""
+        answer = confirm(only(paused))
+        if decides == "continue":
+            assert (await refused(service.resolve(paused, answer))).reason == "STORE_UNAVAILABLE"
+        else:
+            assert (await refused(resolve_one(service, answer))).reason == "STORE_UNAVAILABLE"
+        ended = await rest(service, paused)
+        assert (await resolve_one(service, answer)).requirement.resolution == answer
+        happened = kinds(await service.events(ended))
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert happened.count("workflow_continued") == 1
+    assert ledger.calls == ["it"]
+
+
+async def test_a_decision_that_was_lost_is_not_made_again_by_itself(database_url: str) -> None:
+    """Its maker was told to come back, and does: with the opposite."""
+    ledger = Ledger()
+    app = agent_app([call("act", what="it"), "done"], ledger.gated())
+    async with one_server(app, database_url) as service:
+        paused = await service.run("Work")
+        line = lossy(service)
+        line.loses = lambda statement: _once(line, "before") if is_commit(statement) else ""
+        asked = only(paused)
+        problem = await refused(service.resolve(paused, confirm(asked)))
+        assert problem.reason == "STORE_UNAVAILABLE"
+        await asyncio.gather(*service.runtime._legs.values())
+        assert await get(service, paused) == paused
+        ended = await service.resolve(paused, reject(asked))
+        happened = kinds(await service.events(ended))
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert happened.count("workflow_continued") == 1
+    assert ledger.calls == []
+
+
 @pytest.mark.parametrize("decides", ["continue", "resolve", "clock"])
 async def test_a_decision_whose_maker_was_never_told_stands_and_is_acted_on_once(
     database_url: str, decides: str
@@ -163,6 +211,7 @@ async def test_a_decision_whose_maker_was_never_told_stands_and_is_acted_on_once
     app = agent_app([call("act", what="it"), "done"], gated)
     async with clock.serving(app, database_url, Timing(lease=10), servers=1) as service:
         paused = await service.run("Work")
+        forget(service, paused)
         line = lossy(service)
         line.loses = lambda statement: "after" if statement is decisions._RESOLVE else ""
         answer = confirm(only(paused))
@@ -220,6 +269,7 @@ async def test_an_approved_call_does_not_start_before_its_start_is_stored(
     app = agent_app([call("act", what="it"), "done"], ledger.gated())
     async with one_server(app, database_url) as service:
         paused = await service.run("Work")
+        forget(service, paused)
         line = lossy(service)
         line.loses = lambda statement: "before" if is_commit(statement) else ""
         continuing = asyncio.ensure_future(service.resolve(paused, confirm(only(paused))))
@@ -241,6 +291,7 @@ async def test_a_start_that_is_stored_late_is_taken_for_what_it_is(
     app = agent_app([call("act", what="it"), "done"], ledger.gated())
     async with one_server(app, database_url) as service:
         paused = await service.run("Work")
+        forget(service, paused)
         database, held = service.runtime.database, list[Any]()
         fetch = database.fetch
 
@@ -279,7 +330,11 @@ async def played(service: Served) -> tuple[v1.Run, list[str]]:
     run = await start(service)
     while (run := await rest(service, run)).state == v1.RUN_STATE_PAUSED:
         request = v1.ContinueRunRequest(run_id=run.run_id, resolutions=[confirm(only(run))])
-        await service.runs.ContinueRun(request)
+        try:
+            await service.runs.ContinueRun(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise  # Else it is told to come back, and does.
     return run, kinds(await service.events(run))
 
 
@@ -355,7 +410,7 @@ async def test_the_end_of_a_cancelled_run_is_stored_once(database_url: str, loss
         point.released.set()
         ended = await rest(service, run)
         assert line.lost.is_set()
-        await asyncio.gather(*(task for _, task in list(service.runtime._legs.values())))
+        await asyncio.gather(*service.runtime._legs.values())
         happened = kinds(await service.events(ended))
         assert await get(service, run) == ended
     assert ended.state == v1.RUN_STATE_CANCELLED
@@ -392,7 +447,7 @@ async def test_what_comes_back_to_a_run_that_was_taken_over_writes_nothing(
         run = await start(owner)
         await resolve_one(owner, confirm(only(await rest(owner, run))))
         await point.entered.wait()
-        [(_, task)] = owner.runtime._legs.values()
+        [task] = owner.runtime._legs.values()
         line = lossy(owner)
         line.cut()
         if loss == "after":

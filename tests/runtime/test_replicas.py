@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import text
 from tests.support.service import Served, served
 from tests.support.workbench import Point, app_of, hand_over, kinds, rest, start
 
@@ -27,7 +28,18 @@ async def two(point: Point, url: str, later: list[str]) -> AsyncIterator[tuple[S
 
     app = app_of(Step(name="hold", executor=point.step), Step(name="note", executor=note))
     async with served(app, url, NEVER) as one, served(app, url, NEVER) as other:
+        await all_listen(one, count=2)
         yield one, other
+
+
+async def all_listen(service: Served, count: int) -> None:
+    """Comes back when so many servers hear of what others do."""
+    listening = text(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    )
+    async with asyncio.timeout(10):
+        while len(await service.runtime.database.fetch(listening)) < count:
+            await asyncio.sleep(0.005)
 
 
 async def test_what_a_server_hands_over_goes_on_at_once_elsewhere(database_url: str) -> None:
@@ -49,7 +61,7 @@ async def test_a_cancel_reaches_the_server_that_holds_the_run(database_url: str)
         run = await start(one)
         await point.entered.wait()
         await other.runs.CancelRun(v1.CancelRunRequest(run_id=run.run_id, reason="enough"))
-        [(leg, _)] = one.runtime._legs.values()
+        [leg] = one.runtime._legs
         async with asyncio.timeout(30):
             while leg._stop is None:
                 await asyncio.sleep(0.01)

@@ -172,7 +172,7 @@ async def test_a_running_run_that_lacks_an_approved_tool_is_shown_as_stuck(
         await hand_over(service, point)
     async with served(app(hold), database_url, quick, servers=1) as service:
         await service.runtime.take_over()
-        await asyncio.gather(*(task for _, task in list(service.runtime._legs.values())))
+        await asyncio.gather(*service.runtime._legs.values())
         shown = await get(service, run)
         assert shown.state == v1.RUN_STATE_RUNNING
         assert shown.missing_executor == "worker.act"

@@ -66,8 +66,9 @@ async def decided(
     assert await decision_record(
         database,
         basis.row,
-        basis.known,
-        Ruling([Settled(answer.requirement_id, answer, grant)], state, "me", False, False, now()),
+        Ruling(
+            [Settled(answer.requirement_id, 1, answer, grant)], state, "me", False, False, now()
+        ),
         [],
         OWNER,
     )

@@ -169,10 +169,10 @@ async def crash(service: Served) -> None:
     """Lets a service die between two words with its database."""
     for one in service.replicas:
         await idle(one)
-        legs = list(one.runtime._legs.values())
-        ending = [*one.runtime._chores, *(task for _, task in legs)]
+        legs = dict(one.runtime._legs)
+        ending = [*one.runtime._chores, *legs.values()]
         one.runtime.crash()
-        for leg, _ in legs:
+        for leg in legs:
             if leg._recorder and leg._recorder._timer:
                 leg._recorder._timer.cancel()
         await asyncio.gather(*ending, return_exceptions=True)

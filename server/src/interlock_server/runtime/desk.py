@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from interlock import v1
@@ -31,12 +32,12 @@ from interlock_server.runtime.decisions import (
     is_settled,
 )
 from interlock_server.runtime.hub import ENDED
-from interlock_server.runtime.leg import RUN_TIMED_OUT
+from interlock_server.runtime.leg import RUN_TIMED_OUT, Leg
 from interlock_server.runtime.recent import Recent
 from interlock_server.runtime.views import may_be_claimed
 from interlock_server.runtime.world import World
 from interlock_server.store.database import Connection, Database
-from interlock_server.store.decisions import basis_read, decision_record
+from interlock_server.store.decisions import basis_read, decision_record, row_decided
 from interlock_server.store.definitions import definition_get
 from interlock_server.store.records import (
     NO_REQUEST,
@@ -45,6 +46,7 @@ from interlock_server.store.records import (
     Change,
     Lease,
     Memory,
+    Opening,
     Owner,
     RequestKey,
     Ruling,
@@ -86,13 +88,19 @@ class Outcome:
 
     Args:
         before: the run's newest sequence before it: what comes after is new.
-        lease: the run goes on, and this process holds it.
-        memory: what is stored of it, where that is known.
+        goes_on: the run goes on at once, and this process holds it.
     """
 
     before: int
-    lease: Lease | None = None
-    memory: Memory | None = None
+    goes_on: bool = False
+
+
+class GoOn(Protocol):
+    """Lets a run go on in this process."""
+
+    def __call__(
+        self, lease: Lease, memory: Memory | None = None, opening: Opening | None = None
+    ) -> Leg: ...
 
 
 class Desk:
@@ -106,6 +114,7 @@ class Desk:
         owner: Owner,
         definitions: dict[bytes, v1.Workflow],
         recent: Recent,
+        go_on: GoOn,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -113,6 +122,7 @@ class Desk:
         self._owner = owner
         self._definitions = definitions
         self._recent = recent
+        self._go_on = go_on
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def decide(self, decision: Decision) -> Outcome:
@@ -146,7 +156,7 @@ class Desk:
         if not named or not named <= _open(known) or any(map(may_be_claimed, known)):
             return None
         try:
-            outcome = await self._try(decision, Basis(memory.row, known, None))
+            outcome = await self._try(decision, Basis(memory.row, known, None), memory)
         except StoreUnavailable:
             raise
         except InterlockError:
@@ -162,8 +172,14 @@ class Desk:
             raise RunNotFound(decision.run_id)
         return basis
 
-    async def _try(self, decision: Decision, basis: Basis) -> Outcome | None:
-        """Decides on a run as it was; `None` when it is not so any more."""
+    async def _try(
+        self, decision: Decision, basis: Basis, memory: Memory | None = None
+    ) -> Outcome | None:
+        """Decides on a run as it was; `None` when it is not so any more.
+
+        Args:
+            memory: of the run as it was, where that is known.
+        """
         if basis.first is not None:
             return Outcome(basis.first)
         row, known = basis.row, basis.known
@@ -181,9 +197,38 @@ class Desk:
             return Outcome(before)
         state = v1.REQUIREMENT_STATE_RESOLVED
         ruling = Ruling(answers, state, decision.by, is_ready, claims, now, decision.request)
-        events = _resolved(fresh, known, decision.by)
-        decided = await self._record(self._database, row, known, ruling, events)
+        events = await self._events(row, known, ruling, _resolved(fresh, known, decision.by))
+        if memory is not None and claims and not row.is_ready:
+            return await self._open(memory, known, ruling, events)
+        decided = await decision_record(self._database, row, ruling, events, self._owner)
         return None if decided is None else self._outcome(basis, ruling, decided)
+
+    async def _open(
+        self,
+        memory: Memory,
+        known: Sequence[v1.Requirement],
+        ruling: Ruling,
+        events: Sequence[v1.RunEvent],
+    ) -> Outcome | None:
+        """Lets a run go on with a decision that is stored along with the first that it allows.
+
+        Raises:
+            StoreUnavailable: nobody knows whether it is stored.
+        """
+        row, owner = memory.row, self._owner
+        run_id, before = row.run.run_id, row.run.last_sequence
+        self._recent.take(run_id, row.run.etag)  # One memory opens one leg.
+        ids = {one.requirement_id for one in ruling.answers}
+        asked = [(one.key, one.requirement.requirement_id) for one in memory.answers]
+        keys = {key: requirement_id for key, requirement_id in asked if requirement_id in ids}
+        opening = Opening(int(row.run.etag), ruling, events, keys)
+        lease = Lease(run_id, owner.name, row.epoch + 1, ruling.now + owner.lease)
+        decided = row_decided(row, lease.epoch, len(events))
+        leg = self._go_on(lease, _going_on(memory, known, ruling, decided), opening)
+        stands = await asyncio.shield(leg.opened)
+        if stands is None:
+            raise StoreUnavailable
+        return Outcome(before, goes_on=True) if stands else None
 
     async def expire(self, requirement: v1.Requirement) -> Outcome | None:
         """Lets a requirement expire whose time is over; `None` when it was answered before.
@@ -203,8 +248,8 @@ class Desk:
             is_ready = row.is_ready or _completes_a_step(answers, known)
             claims = is_ready and row.run.state == v1.RUN_STATE_PAUSED
             ruling = Ruling(answers, v1.REQUIREMENT_STATE_EXPIRED, "", is_ready, claims, now)
-            events = [_expired(requirement, answer)]
-            decided = await self._record(self._database, row, known, ruling, events)
+            events = await self._events(row, known, ruling, [_expired(requirement, answer)])
+            decided = await decision_record(self._database, row, ruling, events, self._owner)
             if decided is not None:
                 return self._outcome(basis, ruling, decided)
 
@@ -218,10 +263,11 @@ class Desk:
             if requirement.requirement_id not in _open(known):
                 return None
             now = self._world.now()
-            answers = [Settled(requirement.requirement_id, None)]
+            answers = [Settled(requirement.requirement_id, int(requirement.etag), None)]
             is_ready = row.is_ready or _completes_a_step(answers, known)
             ruling = Ruling(answers, v1.REQUIREMENT_STATE_EXPIRED, "", is_ready, False, now)
-            await self._record(connection, row, known, ruling, [_expired(requirement, None)])
+            events = await self._events(row, known, ruling, [_expired(requirement, None)])
+            await decision_record(connection, row, ruling, events, self._owner)
             text = f"nobody answered {_subject(requirement)} in time"
             await self._cancel(connection, row, text, "", now)
         return Outcome(row.run.last_sequence)
@@ -274,14 +320,18 @@ class Desk:
 
     # What every decision does.
 
-    async def _record(
+    async def _events(
         self,
-        store: Database | Connection,
         row: RunRow,
         known: Sequence[v1.Requirement],
         ruling: Ruling,
         events: list[v1.RunEvent],
-    ) -> RunRow | None:
+    ) -> list[v1.RunEvent]:
+        """What a decision adds to the run's events, if the run can go on here where it does.
+
+        Raises:
+            ExecutorNotFound: it cannot.
+        """
         if ruling.claims:
             workflow = self._definitions.get(row.digest)
             workflow = workflow or await definition_get(self._database, row.digest)
@@ -292,16 +342,15 @@ class Desk:
         for event in events:
             event.run_id = row.run.run_id
             event.event_time.CopyFrom(timestamp(ruling.now))
-        return await decision_record(store, row, known, ruling, events, self._owner)
+        return events
 
     def _outcome(self, basis: Basis, ruling: Ruling, decided: RunRow) -> Outcome:
         before, run_id = basis.row.run.last_sequence, basis.row.run.run_id
         memory = self._recent.take(run_id, basis.row.run.etag)
-        if not ruling.claims:
-            return Outcome(before)
-        owner = self._owner
-        lease = Lease(run_id, owner.name, decided.epoch, ruling.now + owner.lease)
-        return Outcome(before, lease, memory and _going_on(memory, basis.known, ruling, decided))
+        if ruling.claims:
+            lease = Lease(run_id, self._owner.name, decided.epoch, ruling.now + self._owner.lease)
+            self._go_on(lease, memory and _going_on(memory, basis.known, ruling, decided))
+        return Outcome(before, ruling.claims)
 
     def _check_code(
         self,
@@ -366,10 +415,12 @@ def _settled(
 ) -> list[Settled]:
     """Answers with what they let start."""
     by_id = {one.requirement_id: one for one in known}
-    return [
-        Settled(one.requirement_id, one, granted(by_id[one.requirement_id], one))
-        for one in resolutions
-    ]
+    answers = []
+    for one in resolutions:
+        requirement = by_id[one.requirement_id]
+        grant = granted(requirement, one)
+        answers.append(Settled(one.requirement_id, int(requirement.etag), one, grant))
+    return answers
 
 
 def _going_on(

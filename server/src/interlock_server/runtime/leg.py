@@ -33,6 +33,7 @@ from interlock_server.store.records import (
     Lease,
     Memory,
     NewEvent,
+    Opening,
     Owner,
     Progress,
 )
@@ -78,15 +79,36 @@ class Setting:
 class Leg:
     """A claimed run on its way to its next rest: paused, ended, or handed over."""
 
-    def __init__(self, setting: Setting, lease: Lease, memory: Memory | None = None) -> None:
-        """Takes a claimed run; `memory` is what is stored of it, where that is known already."""
+    def __init__(
+        self,
+        setting: Setting,
+        lease: Lease,
+        memory: Memory | None = None,
+        opening: Opening | None = None,
+    ) -> None:
+        """Takes a run that is claimed, or that its first commit will claim.
+
+        Args:
+            memory: what is stored of the run, where that is known already.
+            opening: the decision that it begins with, which its first commit carries; `memory`
+                is of the run as it will be then.
+        """
         self.lease = lease
+        self.opened: asyncio.Future[bool | None] = asyncio.Future()
         self.expires: datetime | None = None
         self._setting = setting
         self._memory = memory
+        self._opening = opening
         self._recorder: Recorder | None = None
         self._stop: BaseException | None = None
         self._commits = 0
+        if opening is None:
+            self.opened.set_result(True)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run is claimed, as far as this leg knows."""
+        return self._opening is None
 
     def cancel(self) -> None:
         """Ends the run as cancelled, before its next effect."""
@@ -121,7 +143,9 @@ class Leg:
             while not await self._once():
                 pass
         except LeaseLost:
-            log.info("lease lost")
+            if self.holds:
+                log.info("lease lost")
+            self._opened(stands=False)
         except (HandOver, asyncio.CancelledError):
             if not isinstance(self._stop, LeaseLost):
                 await self._give_back()
@@ -133,6 +157,14 @@ class Leg:
             log.warning("database lost; the run will be taken up again")
         finally:
             self._moved()
+
+    def left(self) -> None:
+        """It has ended, whether or not it ever began."""
+        self._opened(stands=None)
+
+    def _opened(self, *, stands: bool | None) -> None:
+        if not self.opened.done():
+            self.opened.set_result(stands)
 
     async def _give_back(self) -> None:
         with suppress(LeaseLost, StoreUnavailable):
@@ -150,7 +182,12 @@ class Leg:
             raise LeaseLost
         self._take_orders(memory.row.run, cancels=memory.row.cancel_requested)
         recorder = Recorder(
-            memory, self._save, self._setting.hub, self._setting.world, self._setting.commit_delay
+            memory,
+            self._save,
+            self._setting.hub,
+            self._setting.world,
+            self._setting.commit_delay,
+            is_stored=self.holds,
         )
         recorder.stop = self._stop
         self._recorder = recorder
@@ -239,8 +276,8 @@ class Leg:
         return False
 
     async def _end(self, progress: Progress, memory: Memory, ended: v1.Run) -> bool:
-        if progress.questions:
-            # Stored first, so that the end of the run finds them, and closes them.
+        if progress.questions or not self.holds:
+            # Stored first, so that the end of the run finds all questions, and closes them.
             await self._close_or_lose(progress, Change())
             progress = Progress()
         ended.input_json = memory.row.run.input_json
@@ -290,7 +327,8 @@ class Leg:
     async def _save(self, progress: Progress) -> int:
         committed = await self._commit(progress, Change())
         if committed is None:
-            await self._explain_refusal(progress)
+            if self.holds:
+                await self._explain_refusal(progress)
             raise LeaseLost
         await self._hold()
         return committed.last_sequence
@@ -317,20 +355,25 @@ class Leg:
 
         async def commit() -> Committed | None:
             nonlocal is_sent
-            if is_sent and (stored := await run_committed(database, self.lease, number)):
+            lease = self.lease
+            if is_sent and (stored := await run_committed(database, lease, number, opening)):
                 return stored  # It was stored before; only the reply was lost.
+            if is_sent and opening is not None:
+                return None  # Whoever decided was told to come back, and may think otherwise.
             was_sent, is_sent = is_sent, True
-            new = await run_commit(database, self.lease, progress, change, self._now(), number)
+            now = self._now()
+            new = await run_commit(database, lease, progress, change, now, number, opening)
             if new is None and was_sent:
                 # What was sent before may be carried out late, and just before this.
-                return await run_committed(database, self.lease, number)
+                return await run_committed(database, lease, number, opening)
             return new
 
-        database = self._setting.database
+        database, opening = self._setting.database, self._opening
         committed = await self._reaching(commit)
         if committed is None:
             return None
-        self._commits = number
+        self._commits, self._opening = number, None
+        self._opened(stands=True)
         if committed.cancel_requested:
             self.cancel()
         self._moved(change.state, committed.last_sequence, self._rested(change, committed))
@@ -353,6 +396,7 @@ class Leg:
             try:
                 return await work()
             except StoreUnavailable:
+                self._opened(stands=None)
                 if isinstance(self._stop, HandOver | LeaseLost):
                     raise
                 await asyncio.sleep(pause)

@@ -64,8 +64,16 @@ class Recorder:
     """One leg of a run as the interpreter and the executors see it."""
 
     def __init__(
-        self, memory: Memory, save: Save, hub: Hub, world: World, commit_delay: float
+        self,
+        memory: Memory,
+        save: Save,
+        hub: Hub,
+        world: World,
+        commit_delay: float,
+        *,
+        is_stored: bool = True,
     ) -> None:
+        """Begins a leg; `is_stored` says that the decision is on record that it begins with."""
         self.stop: BaseException | None = None
         self._broken: BaseException | None = None
         self._row = memory.row
@@ -74,6 +82,7 @@ class Recorder:
         self._hub = hub
         self._world = world
         self._commit_delay = commit_delay
+        self._is_stored = is_stored
         self._values = dict(memory.values)
         self._position = memory.position
         self._asked = {one.key: one.requirement for one in memory.answers}
@@ -187,7 +196,9 @@ class Recorder:
         async with self._saving:
             progress = self._take()
             if progress is None:
-                return
+                if self._is_stored:
+                    return
+                progress = Progress()
             try:
                 self.committed(await self._save(progress), len(progress.events))
             except BaseException as problem:
@@ -213,6 +224,7 @@ class Recorder:
 
     def committed(self, last_sequence: int, event_count: int) -> None:
         """What was taken is stored, as the newest events of the run; shows the text between."""
+        self._is_stored = True
         first = last_sequence - event_count
         for position, event in self._live_taken:
             self._show(event, first + position)
@@ -228,6 +240,9 @@ class Recorder:
 
         The value is as the effect gave it: it may be none that can be stored.
         """
+        if not self._is_stored:
+            await self.flush()  # Nothing happens before the decision that it rests on is stored.
+            self._check_stop()
         state = {name: _read(text) for name, text in self._state.items()}
         run = RunContext(
             run_id=self._run.run_id,

@@ -32,7 +32,7 @@ from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.notify import Announcer, listen
-from interlock_server.store.records import Lease, Memory, Owner, RequestKey, RunRow
+from interlock_server.store.records import Lease, Memory, Opening, Owner, RequestKey, RunRow
 from interlock_server.store.requests import request_run
 from interlock_server.store.requirements import requirements_due
 from interlock_server.store.runs import (
@@ -113,7 +113,13 @@ class Runtime:
             definitions,
         )
         self._desk = Desk(
-            database, registry, self.world, self._owner, definitions, self._setting.recent
+            database,
+            registry,
+            self.world,
+            self._owner,
+            definitions,
+            self._setting.recent,
+            self._go_on,
         )
         self.claims = Claims(
             database, self.hub, self._announcer, self.world, lambda: self.is_closing
@@ -121,8 +127,8 @@ class Runtime:
         self._capacity = Capacity(database, open_runs_max)
         self._passed_over: set[str] = set()
         self._digests: dict[tuple[str, int], bytes] = {}
-        self._legs: dict[Lease, tuple[Leg, asyncio.Task[None]]] = {}
-        self._newest: dict[str, Lease] = {}
+        self._legs: dict[Leg, asyncio.Task[None]] = {}
+        self._newest: dict[str, Leg] = {}
         self._is_called = asyncio.Event()
         self._is_freed = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
@@ -169,11 +175,10 @@ class Runtime:
         """Hands all runs over, after the effects under way, but at most `grace` seconds later."""
         if not self.is_closing:
             self.close()
-        for leg, _ in self._legs.values():
+        for leg in self._legs:
             leg.hand_over()
-        tasks = [task for _, task in self._legs.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
+        if self._legs:
+            _, late = await asyncio.wait(list(self._legs.values()), timeout=grace)
             await _cancel(late)
         await self.claims.close()
         await self._announcer.send()
@@ -181,7 +186,7 @@ class Runtime:
 
     def crash(self) -> None:
         """Stops like a process that dies: nothing is finished and nothing is said. For tests."""
-        for leg, task in self._legs.values():
+        for leg, task in self._legs.items():
             leg.lose()
             task.cancel()
         for chore in self._chores:
@@ -229,9 +234,6 @@ class Runtime:
     async def decide(self, decision: Decision) -> Outcome:
         """Records answers, all or none, and lets the run go on where nothing else waits.
 
-        Returns:
-            What it led to; with a lease when the run goes on, here.
-
         Raises:
             RunNotFound, RequirementNotFound, RunNotPaused, RequirementAlreadyResolved,
             RequirementExpired, RequirementCancelled, RequirementClaimed, ClaimLost,
@@ -240,7 +242,8 @@ class Runtime:
         """
         self._check_open()
         outcome = await self._desk.decide(decision)
-        self._go_on(decision.run_id, outcome)
+        if not outcome.goes_on:
+            self._moved(decision.run_id)
         return outcome
 
     async def cancel_run(self, run_id: str, reason: str, by: str, request: RequestKey) -> None:
@@ -260,8 +263,8 @@ class Runtime:
 
     async def _cancel_is_heard(self, run_id: str, epoch: int) -> None:
         """Waits for the owner to hear of a cancel, to lose the run, or to end it."""
-        lease = self._newest.get(run_id)
-        if lease is not None and lease.epoch == epoch:
+        leg = self._newest.get(run_id)
+        if leg is not None and leg.holds and leg.lease.epoch == epoch:
             return
         with self.hub.subscribe(run_id) as subscription:
             while await run_cancel_is_unheard(self.database, run_id, epoch, self.world.now()):
@@ -271,14 +274,15 @@ class Runtime:
 
     # Legs.
 
-    def _go_on(self, run_id: str, outcome: Outcome) -> None:
-        self._moved(run_id, v1.RUN_STATE_RUNNING if outcome.lease else None)
-        if outcome.lease is not None:
-            self._drive(outcome.lease, outcome.memory)
+    def _go_on(
+        self, lease: Lease, memory: Memory | None = None, opening: Opening | None = None
+    ) -> Leg:
+        if opening is None:
+            self._moved(lease.run_id, v1.RUN_STATE_RUNNING)
+        return self._drive(lease, memory, opening)
 
     def _stop_leg(self, run_id: str, stop: Callable[[Leg], None]) -> None:
-        if lease := self._newest.get(run_id):
-            leg, _ = self._legs[lease]
+        if leg := self._newest.get(run_id):
             stop(leg)
         self._moved(run_id)
 
@@ -288,19 +292,23 @@ class Runtime:
         if run_id in self._newest:
             self._is_called.set()
 
-    def _drive(self, lease: Lease, memory: Memory | None = None) -> None:
-        leg = Leg(self._setting, lease, memory)
-        task = asyncio.create_task(leg.run())
-        self._legs[lease] = (leg, task)
-        self._newest[lease.run_id] = lease
-        task.add_done_callback(lambda done: self._left(lease, done))
+    def _drive(
+        self, lease: Lease, memory: Memory | None = None, opening: Opening | None = None
+    ) -> Leg:
+        leg = Leg(self._setting, lease, memory, opening)
+        task = self._legs[leg] = asyncio.create_task(leg.run())
+        self._newest[lease.run_id] = leg
+        task.add_done_callback(lambda done: self._left(leg, done))
+        return leg
 
-    def _left(self, lease: Lease, task: asyncio.Task[None]) -> None:
-        self._legs.pop(lease, None)
-        if self._newest.get(lease.run_id) == lease:
-            del self._newest[lease.run_id]
+    def _left(self, leg: Leg, task: asyncio.Task[None]) -> None:
+        leg.left()
+        self._legs.pop(leg, None)
+        run_id = leg.lease.run_id
+        if self._newest.get(run_id) is leg:
+            del self._newest[run_id]
         if not task.cancelled() and (problem := task.exception()):
-            _log.error("leg failed", run_id=lease.run_id, exc_info=problem)
+            _log.error("leg failed", run_id=run_id, exc_info=problem)
 
     def _moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
         self.hub.moved(run_id, state)
@@ -331,20 +339,21 @@ class Runtime:
 
     async def keep_leases(self) -> None:
         """Renews the leases of this process, whether or not their runs make progress."""
-        held = {lease.run_id: (lease, leg) for lease, (leg, _) in self._legs.items()}
-        if not held:
+        legs = list(self._legs)
+        if not legs:
             return
         now = self.world.now()
+        held = {leg.lease.run_id for leg in legs}
         renewed = await runs_renew(self.database, self._owner, list(held), now)
         cancelled = []
-        for run_id, (lease, leg) in held.items():
-            epoch, is_cancelled = renewed.get(run_id, (0, False))
+        for leg in legs:
+            epoch, is_cancelled = renewed.get(leg.lease.run_id, (0, False))
             if is_cancelled:
                 leg.cancel()
-                cancelled.append(run_id)
-            if epoch == lease.epoch:
+                cancelled.append(leg.lease.run_id)
+            if epoch == leg.lease.epoch:
                 leg.renewed(now + self._owner.lease)
-            if epoch > lease.epoch:
+            if epoch > leg.lease.epoch:
                 leg.lose()
         if cancelled:
             for run_id in await runs_hear_cancels(self.database, self._owner, cancelled):
@@ -357,15 +366,14 @@ class Runtime:
         leases = await runs_claim(self.database, self._owner, _CHORE_COUNT, self.world.now())
         for lease in leases:
             _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-            self._moved(lease.run_id, v1.RUN_STATE_RUNNING)
-            self._drive(lease)
+            self._go_on(lease)
 
     async def fire_timers(self) -> None:
         """Lets requirements expire and runs end whose time is over, with nobody connected."""
         if self.is_closing:
             return
         now = self.world.now()
-        for leg, _ in list(self._legs.values()):
+        for leg in list(self._legs):
             if leg.expires is not None and leg.expires <= now:
                 leg.time_out()
         for run_id in await runs_due(self.database, _CHORE_COUNT, now):
@@ -390,7 +398,8 @@ class Runtime:
             self._passed_over.add(requirement.requirement_id)
             return
         if outcome is not None:
-            self._go_on(requirement.run_id, outcome)
+            if not outcome.goes_on:
+                self._moved(requirement.run_id)
             if requirement.on_timeout == v1.ON_TIMEOUT_CANCEL:
                 self._stop_leg(requirement.run_id, Leg.cancel)
 

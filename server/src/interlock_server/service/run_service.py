@@ -75,7 +75,7 @@ class RunService(run_service_pb2_grpc.RunServiceServicer):
             wait = fields.seconds("wait_timeout", request, "wait_timeout")
         with self._runtime.hub.subscribe(request.run_id, wants_rest=True) as early:
             outcome = await self._runtime.decide(decision)
-            begun = early if outcome.lease else None
+            begun = early if outcome.goes_on else None
             return v1.ContinueRunResponse(
                 run=await self._settled(request.run_id, wait, begun, outcome.before)
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,12 +35,49 @@ _BASIS = text(f"""
     {RUN_FROM} WHERE runs.run_id = :run_id
 """).bindparams(bindparam("ids", type_=ARRAY(Text)))
 
-# What was decided on is as it was read, run and requirements, or nothing is written: a run that
-# moved gives no row, and a requirement that changed by itself, as with a claim, an error.
-_RESOLVE = text("""
+ANSWERED = """, answered AS (
+        UPDATE requirements SET state = :answer_state, resolution = answer.resolution,
+            grant_digest = answer.grant_digest,
+            spend_time = CASE WHEN answer.start_digest IS NOT NULL THEN :decide_time END,
+            resolved_by = :by, resolve_time = :decide_time, update_time = :decide_time,
+            version = requirements.version + 1
+        FROM moved, unnest(:answer_ids, :answer_versions, :resolutions, :grants, :starts)
+            AS answer (id, version, resolution, grant_digest, start_digest)
+        WHERE requirements.run_id = :run_id AND requirement_id = ANY(:answer_ids)
+            AND requirement_id = answer.id AND requirements.version = answer.version
+            AND (answer.start_digest IS NULL OR answer.start_digest = answer.grant_digest)
+        RETURNING requirement_id
+    ), noted AS (
+        INSERT INTO requests (method, caller, request_id, digest, run_id, sequence, create_time)
+        SELECT :method, :caller, :request_id, :request_digest, moved.run_id,
+            moved.last_sequence - :event_count, :decide_time
+        FROM moved WHERE :request_id <> ''
+    )"""
+"""The part of a statement that records answers, and the request that brought them.
+
+What was decided on is as it was read, run and requirements, or nothing is written: a run that
+moved gives no row, and a requirement that changed by itself, as with a claim, the error of
+`ALL_OR_NONE`. What starts at once must be just what its answer lets start.
+"""
+ALL_OR_NONE = """1 / (CASE WHEN (SELECT count(*) FROM answered) = cardinality(:answer_ids)
+        THEN 1 ELSE 0 END) AS all_or_none"""
+ANSWER_PARAMETERS = (
+    bindparam("answer_ids", type_=ARRAY(Text)),
+    bindparam("answer_versions", type_=ARRAY(BigInteger)),
+    bindparam("answer_state", type_=SmallInteger),
+    bindparam("resolutions", type_=ARRAY(LargeBinary)),
+    bindparam("grants", type_=ARRAY(LargeBinary)),
+    bindparam("starts", type_=ARRAY(LargeBinary)),
+    bindparam("decide_time", type_=DateTime(timezone=True)),
+    bindparam("version", type_=BigInteger),
+)
+REFUSED = (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError)
+"""What it is when the same request came twice at once, or when a requirement has changed."""
+
+_RESOLVE = text(f"""
     WITH moved AS (
         UPDATE runs SET
-            open_requirements = open_requirements - cardinality(:ids),
+            open_requirements = open_requirements - cardinality(:answer_ids),
             last_sequence = last_sequence + :event_count,
             version = version + 1,
             update_time = :now,
@@ -53,39 +90,18 @@ _RESOLVE = text("""
             commits = CASE WHEN :claims THEN 0 ELSE commits END
         WHERE run_id = :run_id AND version = :version
         RETURNING run_id, last_sequence, epoch
-    ), answered AS (
-        UPDATE requirements SET state = :state, resolution = answer.resolution,
-            grant_digest = answer.grant_digest, resolved_by = :by, resolve_time = :now,
-            update_time = :now, version = requirements.version + 1
-        FROM moved, unnest(:ids, :versions, :resolutions, :grants)
-            AS answer (id, version, resolution, grant_digest)
-        WHERE requirements.run_id = :run_id AND requirement_id = ANY(:ids)
-            AND requirement_id = answer.id AND requirements.version = answer.version
-        RETURNING requirement_id
-    ), noted AS (
-        INSERT INTO requests (method, caller, request_id, digest, run_id, sequence, create_time)
-        SELECT :method, :caller, :request_id, :request_digest, moved.run_id,
-            moved.last_sequence - :event_count, :now
-        FROM moved WHERE :request_id <> ''
-    ), appended AS (
+    ){ANSWERED}, appended AS (
         INSERT INTO events (run_id, sequence, kind, key, body)
         SELECT moved.run_id, moved.last_sequence - :event_count + event.ordinality, event.kind,
             event.key, event.body
         FROM moved, unnest(:kinds, :keys, :bodies) WITH ORDINALITY AS event (kind, key, body)
     )
-    SELECT epoch, 1 / (CASE WHEN (SELECT count(*) FROM answered) = cardinality(:ids)
-        THEN 1 ELSE 0 END) AS all_or_none
-    FROM moved
+    SELECT epoch, {ALL_OR_NONE} FROM moved
 """).bindparams(
     *EVENT_PARAMETERS,
-    bindparam("ids", type_=ARRAY(Text)),
-    bindparam("versions", type_=ARRAY(BigInteger)),
-    bindparam("version", type_=BigInteger),
-    bindparam("state", type_=SmallInteger),
-    bindparam("resolutions", type_=ARRAY(LargeBinary)),
-    bindparam("grants", type_=ARRAY(LargeBinary)),
-    bindparam("now", type_=DateTime(timezone=True)),
+    *ANSWER_PARAMETERS,
     bindparam("lease_until", type_=DateTime(timezone=True)),
+    bindparam("now", type_=DateTime(timezone=True)),
     bindparam("event_count", type_=BigInteger),
 )
 
@@ -116,7 +132,6 @@ async def basis_read(
 async def decision_record(
     store: Database | Connection,
     row: RunRow,
-    known: Sequence[v1.Requirement],
     ruling: Ruling,
     events: Sequence[v1.RunEvent],
     owner: Owner,
@@ -126,41 +141,54 @@ async def decision_record(
     Args:
         store: a connection when there is more to do in its transaction.
         row: the run as it was when it was decided.
-        known: the requirements as they were then.
         owner: who holds the run when it goes on at once.
 
     Returns:
         `None` when something has changed since: nothing was recorded.
     """
-    versions = {one.requirement_id: int(one.etag) for one in known}
-    answers, now = ruling.answers, ruling.now
-    version = int(row.run.etag)
     parameters: dict[str, Any] = {
         **event_arrays(events, [None] * len(events)),
-        **request_parameters(ruling.request),
-        "request_digest": ruling.request.digest,
+        **answer_parameters(ruling, {}),
         "run_id": row.run.run_id,
-        "version": version,
-        "ids": [one.requirement_id for one in answers],
-        "versions": [versions[one.requirement_id] for one in answers],
-        "resolutions": [one.resolution and one.resolution.SerializeToString() for one in answers],
-        "grants": [one.grant for one in answers],
-        "state": ruling.state,
-        "by": ruling.by,
+        "version": int(row.run.etag),
         "is_ready": ruling.is_ready,
         "claims": ruling.claims,
         "owner": owner.name,
-        "lease_until": now + owner.lease,
-        "now": now,
+        "lease_until": ruling.now + owner.lease,
+        "now": ruling.now,
     }
     try:
         rows = await store.fetch(_RESOLVE, parameters)
-    except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
-        return None  # The same request came twice at once; or a requirement has changed.
-    if not rows:
+    except REFUSED:
         return None
+    return row_decided(row, rows[0].epoch, len(events)) if rows else None
+
+
+def answer_parameters(ruling: Ruling, starts: Mapping[str, bytes]) -> dict[str, Any]:
+    """Answers as parameters of a statement that records them.
+
+    Args:
+        starts: the digests of what starts at once, by the requirements that let it.
+    """
+    answers = ruling.answers
+    return {
+        **request_parameters(ruling.request),
+        "request_digest": ruling.request.digest,
+        "answer_ids": [one.requirement_id for one in answers],
+        "answer_versions": [one.version for one in answers],
+        "resolutions": [one.resolution and one.resolution.SerializeToString() for one in answers],
+        "grants": [one.grant for one in answers],
+        "starts": [starts.get(one.requirement_id) for one in answers],
+        "answer_state": ruling.state,
+        "by": ruling.by,
+        "decide_time": ruling.now,
+    }
+
+
+def row_decided(row: RunRow, epoch: int, event_count: int) -> RunRow:
+    """A run as it is after a decision on it, which was told in so many events."""
     run = v1.Run()
     run.CopyFrom(row.run)
-    run.last_sequence += len(events)
-    run.etag = str(version + 1)
-    return replace(row, run=run, epoch=rows[0].epoch)
+    run.last_sequence += event_count
+    run.etag = str(int(run.etag) + 1)
+    return replace(row, run=run, epoch=epoch)

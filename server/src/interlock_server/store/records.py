@@ -204,11 +204,14 @@ class Settled:
     """An answer to record.
 
     Args:
+        version: of the requirement as it was when it was answered; with another one, nothing
+            is recorded.
         resolution: unset where time ran out and the run is cancelled for it.
         grant: the digest of what the answer lets start; unset when that is nothing.
     """
 
     requirement_id: str
+    version: int
     resolution: v1.RequirementResolution | None
     grant: bytes | None = None
 
@@ -231,6 +234,23 @@ class Ruling:
     claims: bool
     now: datetime
     request: RequestKey = NO_REQUEST
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A decision that a leg begins with, and that its first commit carries.
+
+    Args:
+        version: of the paused run as it was when it was decided; with another one, nothing is
+            stored.
+        events: that say what was decided, before all others of the leg.
+        keys: of the questions that it answers, with their requirements' ids.
+    """
+
+    version: int
+    ruling: Ruling
+    events: Sequence[v1.RunEvent]
+    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True)
