@@ -224,8 +224,8 @@ async def test_the_run_that_is_followed_has_these_commits(
         monkeypatch.setattr(place, name, spy)
 
     spied(runtime, "run_create", lambda *given: [_kinds(given[3]), [], []])
-    spied(desk, "decision_record", lambda *given: [_kinds(given[4]), [], []])
-    spied(leg, "run_commit", lambda _database, _lease, progress, *_: _progress(progress))
+    spied(desk, "decision_record", lambda *given: [_kinds(given[3]), [], []])
+    spied(leg, "run_commit", lambda *given: _committed(given[2], given[6]))
     app = importlib.import_module("agent_confirmation").app
     async with served(app, database_url, timing=Timing(commit_delay=60.0)) as service:
         paused = await service.run("WeatherWorkflow")
@@ -240,11 +240,12 @@ def _kinds(events: Any) -> list[str]:
     return [one.WhichOneof("event") for one in events]
 
 
-def _progress(progress: Any) -> list[list[str]]:
+def _committed(progress: Any, opening: Any) -> list[list[str]]:
+    told, resolved = (opening.events, list(opening.keys)) if opening else ([], [])
     return [
-        _kinds(one.event for one in progress.events),
+        _kinds([*told, *(one.event for one in progress.events)]),
         [one.key for one in progress.entries],
-        [one.key for one in progress.questions],
+        [*resolved, *(one.key for one in progress.questions)],
     ]
 
 

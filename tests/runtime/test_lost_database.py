@@ -30,7 +30,7 @@ from tests.support.workbench import (
 )
 
 from interlock import v1
-from interlock_server import Interlock, Loop, Step, call
+from interlock_server import Interlock, Loop, ModelRequest, Step, call
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.runtime import Timing
 from interlock_server.store import decisions, runs
@@ -200,6 +200,30 @@ async def test_a_decision_that_was_lost_is_not_made_again_by_itself(database_url
     assert ended.state == v1.RUN_STATE_COMPLETED
     assert happened.count("workflow_continued") == 1
     assert ledger.calls == []
+
+
+async def test_nothing_happens_before_the_decision_that_it_rests_on_is_stored(
+    database_url: str,
+) -> None:
+    """Not even what may be repeated, such as to ask a model once more."""
+    ledger, asked = Ledger(), list[int]()
+
+    def answer(request: ModelRequest) -> str:
+        asked.append(len(request.messages))
+        return "done"
+
+    app = agent_app([call("act", what="it"), answer], ledger.gated())
+    async with one_server(app, database_url) as service:
+        paused = await service.run("Work")
+        line = lossy(service)
+        line.loses = lambda statement: _once(line, "before") if is_commit(statement) else ""
+        no = reject(only(paused))
+        assert (await refused(service.resolve(paused, no))).reason == "STORE_UNAVAILABLE"
+        await asyncio.gather(*service.runtime._legs.values())
+        assert asked == []
+        ended = await service.resolve(paused, no)
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("decides", ["continue", "resolve", "clock"])

@@ -155,7 +155,7 @@ _SPENDS = _Part(
                 JOIN unnest(:spent_keys, :spent_digests) AS spent (key, digest) USING (key)
                 WHERE decided.run_id = :run_id AND decided.key = ANY(:spent_keys)
                     AND decided.state IN (2, 3) AND decided.grant_digest = spent.digest
-                    AND num_nulls(decided.spend_time) = 1)""",
+                    AND decided.spend_time IS NULL)""",
 )
 _OPENS = _Part(
     ANSWERED,
