@@ -12,7 +12,7 @@ from tests.support.service import confirm, open_requirements, reject, served
 from tests.support.workbench import Ledger, agent, agent_app, app_of, kinds, only, rest
 
 from interlock import v1
-from interlock_server import Condition, Parallel, Step, call
+from interlock_server import Condition, Loop, Parallel, Step, call
 from interlock_server.executors.registry import Registry
 from interlock_server.runtime import leg
 from interlock_server.runtime.runtime import Timing
@@ -147,3 +147,25 @@ async def test_a_run_that_fails_inside_while_progress_is_being_stored_ends_at_on
             ended = await service.run("Work")
     assert (ended.state, ended.error.reason) == (v1.RUN_STATE_FAILED, "INTERNAL")
     assert [one.step.name for one in ended.step_results] == ["first"]
+
+
+async def test_a_run_whose_effects_never_wait_gives_way_to_its_commits(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold up everybody else, and be seen by nobody before its end."""
+    commits: list[int] = []
+
+    async def counting(database: Any, lease: Any, progress: Progress, *more: Any) -> Any:
+        commits.append(len(progress.entries))
+        return await run_commit(database, lease, progress, *more)
+
+    async def instant(given: Any) -> str:
+        return "done"
+
+    monkeypatch.setattr(leg, "run_commit", counting)
+    many = Loop(name="many", steps=[Step(name="one", executor=instant)], max_iterations=200)
+    async with served(app_of(many), database_url, Timing(commit_delay=0)) as service:
+        ended = await service.run("Work")
+    assert ended.state == v1.RUN_STATE_COMPLETED
+    assert sum(commits) == 200
+    assert len(commits) > 1

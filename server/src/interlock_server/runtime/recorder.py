@@ -124,6 +124,7 @@ class Recorder:
         self._record(key, text)
         stored = _read(text)  # What it gives now is what it gives when it is read.
         self._apply_changes(stored)
+        await self._give_way()
         return _replayed(stored)
 
     async def ask(self, key: Key, question: v1.Requirement) -> v1.RequirementResolution:
@@ -366,6 +367,15 @@ class Recorder:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._commit_delay, self._flush_soon)
+
+    async def _give_way(self) -> None:
+        """Lets a commit that is due begin, and others have their turn.
+
+        A run whose effects never wait would hold up everybody else, and commit
+        all that it did at its end.
+        """
+        if self._timer is not None and self._timer.when() <= asyncio.get_running_loop().time():
+            await asyncio.sleep(0)
 
     def _flush_soon(self) -> None:
         task = asyncio.ensure_future(self._flush_in_background())

@@ -173,7 +173,7 @@ async def tail(
         else hub.subscribe(watch.run_id, wants_live=watch.wants_live)
     ) as subscription:
         after = watch.after
-        order = _Order()
+        order = _Order(after)
         tip = tip or await reader.tip(watch.run_id)
         if after > tip.last_sequence:
             raise SequenceOutOfRange(tip.last_sequence)
@@ -206,16 +206,18 @@ class _Order:
     """Puts live text between the stored events, where it was spoken.
 
     Text that comes too late, when something newer of its step was shown, is
-    dropped: the result of the step holds all of it.
+    dropped: the result of the step holds all of it. So is text from before
+    the stream begins.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: int) -> None:
+        self._after = after
         self._live: deque[v1.RunEvent] = deque()
         self._shown: dict[str, int] = {}
 
     def heard(self, live: Sequence[v1.RunEvent]) -> None:
         """Takes in live text as it has come."""
-        self._live.extend(live)
+        self._live.extend(one for one in live if one.sequence >= self._after)
 
     def with_live(self, stored: Batch) -> Batch:
         """Stored events, and between them the text that came before each."""
