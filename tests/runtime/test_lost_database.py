@@ -33,7 +33,7 @@ from interlock import v1
 from interlock_server import Interlock, Loop, ModelRequest, Step, call
 from interlock_server.errors import StoreUnavailable
 from interlock_server.runtime.runtime import Timing
-from interlock_server.store import decisions, runs
+from interlock_server.store import decisions, definitions, runs
 from interlock_server.store.database import Connection, Database
 
 Loss = Literal["before", "after", ""]
@@ -182,17 +182,31 @@ async def test_a_decision_whose_maker_was_never_told_stands_where_the_run_is_rem
     assert ledger.calls == ["it"]
 
 
-async def test_a_decision_that_was_lost_is_not_made_again_by_itself(database_url: str) -> None:
+@pytest.mark.parametrize("lost", ["the decision", "what it needs"])
+async def test_a_decision_that_was_lost_is_not_made_again_by_itself(
+    database_url: str, lost: str
+) -> None:
     """Its maker was told to come back, and does: with the opposite."""
     ledger = Ledger()
     app = agent_app([call("act", what="it"), "done"], ledger.gated())
     async with one_server(app, database_url) as service:
         paused = await service.run("Work")
-        line = lossy(service)
-        line.loses = lambda statement: _once(line, "before") if is_commit(statement) else ""
+        line, read = lossy(service), list[TextClause]()
+        if lost == "the decision":
+            line.loses = lambda statement: _once(line, "before") if is_commit(statement) else ""
+        else:
+            service.runtime._setting.definitions.clear()
+
+            def loses(statement: TextClause | None) -> Loss:
+                if statement is definitions._GET:
+                    read.append(statement)
+                return "before" if statement is definitions._GET and len(read) == 2 else ""
+
+            line.loses = loses
         asked = only(paused)
         problem = await refused(service.resolve(paused, confirm(asked)))
         assert problem.reason == "STORE_UNAVAILABLE"
+        assert line.lost.is_set()
         await asyncio.gather(*service.runtime._legs.values())
         assert await get(service, paused) == paused
         ended = await service.resolve(paused, reject(asked))

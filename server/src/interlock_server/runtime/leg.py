@@ -77,7 +77,11 @@ class Setting:
 
 
 class Leg:
-    """A claimed run on its way to its next rest: paused, ended, or handed over."""
+    """A run on its way to its next rest: paused, ended, or handed over.
+
+    `opened` comes to be whether the decision stands that it begins with; `None` means that
+    nobody knows, as the database was lost meanwhile.
+    """
 
     def __init__(
         self,
@@ -358,7 +362,7 @@ class Leg:
             lease = self.lease
             if is_sent and (stored := await run_committed(database, lease, number, opening)):
                 return stored  # It was stored before; only the reply was lost.
-            if is_sent and opening is not None:
+            if opening is not None and self.opened.done():
                 return None  # Whoever decided was told to come back, and may think otherwise.
             was_sent, is_sent = is_sent, True
             now = self._now()
