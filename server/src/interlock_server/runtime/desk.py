@@ -217,7 +217,9 @@ class Desk:
         """
         row, owner = memory.row, self._owner
         run_id, before = row.run.run_id, row.run.last_sequence
-        self._recent.take(run_id, row.run.etag)  # One memory opens one leg.
+        # One memory opens one leg: two that begin at the same version could each take what the
+        # other has stored for its own.
+        self._recent.take(run_id, row.run.etag)
         ids = {one.requirement_id for one in ruling.answers}
         asked = [(one.key, one.requirement.requirement_id) for one in memory.answers]
         keys = {key: requirement_id for key, requirement_id in asked if requirement_id in ids}
