@@ -14,6 +14,7 @@ from tests.store.test_grants import DIGEST, OTHER_DIGEST, asked, decided, starti
 from interlock import v1
 from interlock_server.store.commits import run_commit, run_committed
 from interlock_server.store.database import Database
+from interlock_server.store.decisions import basis_read, decision_record
 from interlock_server.store.records import (
     NO_REQUEST,
     Change,
@@ -173,3 +174,18 @@ async def test_it_is_known_again_by_whoever_made_it_and_by_nobody_else(
     assert known.last_sequence == stored_one.last_sequence
     assert await run_committed(database, epoch(OTHER), 1, given) is None
     assert await run_committed(database, epoch(), 1, opening(version=VERSION - 1)) is None
+
+
+async def test_what_a_decision_by_itself_let_go_on_is_not_taken_for_an_opening(
+    database: Database,
+) -> None:
+    """The same process may lose an opening, and then decide again in the way of those who read."""
+    await paused(database)
+    basis = await basis_read(database, "r", [], NO_REQUEST)
+    assert basis is not None
+    ruling = opening().ruling
+    assert await decision_record(database, basis.row, ruling, [], OWNER)
+    assert await run_committed(database, epoch(), 1, opening()) is None
+    assert await run_commit(database, epoch(), START, GO_ON, now(3), 1)
+    assert await run_committed(database, epoch(), 1) is not None
+    assert await run_committed(database, epoch(), 1, opening()) is None
