@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -30,12 +31,34 @@ def needed(name: str) -> Language:
     return language
 
 
+class Drivers:
+    """The drivers, each built once for all processes of a test run.
+
+    While one is built, it is not there for whoever is about to start it.
+
+    Args:
+        folder: that the processes share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def build(self, language: Language) -> None:
+        """Builds a driver, or waits for the process that does."""
+        with (self._folder / f"{language.name}.built").open("a+") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            if not mark.seek(0, os.SEEK_END):
+                language.build_driver()
+                mark.write("built")
+
+
 class Troupe:
     """Plays scenarios. Databases and stages are opened when they are first needed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, drivers: Drivers) -> None:
         self.present = [one for one in languages().values() if not one.missing()]
         self._folder = folder
+        self._drivers = drivers
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
         self._stages: dict[str, Stage] = {}
@@ -65,7 +88,7 @@ class Troupe:
         if language not in self.present:
             return await guests.enter_async_context(opened)
         if language.name not in self._stages:
-            await asyncio.to_thread(language.build_driver)
+            await asyncio.to_thread(self._drivers.build, language)
             self._stages[language.name] = await self._open.enter_async_context(opened)
         return self._stages[language.name]
 
@@ -74,7 +97,13 @@ class Troupe:
 
 
 @pytest.fixture(scope="session")
-def troupe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troupe]:
-    troupe = Troupe(tmp_path_factory.mktemp("conformance"))
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Drivers:
+    own = tmp_path_factory.getbasetemp()
+    return Drivers(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+@pytest.fixture(scope="session")
+def troupe(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Troupe]:
+    troupe = Troupe(tmp_path_factory.mktemp("conformance"), drivers)
     yield troupe
     troupe.close()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from clients.conformance.drivers import ROOT
 from clients.conformance.languages import languages
-from tests.conformance.conftest import needed
+from tests.conformance.conftest import Drivers, needed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -20,9 +20,9 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("name", languages())
-def test_a_driver_answers_in_order_and_ends_with_its_input(name: str) -> None:
+def test_a_driver_answers_in_order_and_ends_with_its_input(name: str, drivers: Drivers) -> None:
     language = needed(name)
-    language.build_driver()
+    drivers.build(language)
     done = subprocess.run(
         language.driver,
         input="".join(f"{json.dumps(one)}\n" for one in REQUESTS),

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import TextClause
+from tests.conftest import _TEMPLATE, database_on, execute
 from tests.support.service import confirm, reject, served, user_input
 from tests.support.workbench import Ledger, agent_app, get, only
 
@@ -30,8 +31,9 @@ _CHORES = ("ORDER BY lease_until", "ORDER BY expire_time", "ORDER BY end_time", 
 
 
 async def test_no_statement_of_a_run_goes_through_those_of_others(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    database_url = await young(postgres_url)
     taken: set[TextClause] = set()
     fetch = Connection.fetch
 
@@ -68,12 +70,20 @@ async def test_no_statement_of_a_run_goes_through_those_of_others(
         assert not _BY_ITSELF.search(plan), f"{statement}\n{plan}"
 
 
+async def young(postgres_url: str) -> str:
+    """A database of which nothing is known, as of one that was just made, and that stays so."""
+    await execute(postgres_url, f"CREATE DATABASE young TEMPLATE {_TEMPLATE}")
+    url = database_on(postgres_url, "young")
+    for table in _LARGE:
+        await execute(url, f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    return url
+
+
 async def _plans(database_url: str, statements: Iterable[TextClause]) -> dict[str, str]:
     """The plans that are kept of statements, as they are made while the tables are young."""
     connection = await asyncpg.connect(database_url)
     plans = {}
     try:
-        await connection.execute(f"TRUNCATE {', '.join(_LARGE)}")
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         for number, statement in enumerate(statements):
             sql, names = _compiled(statement)
