@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import TextClause, text
 from tests.support.service import Served, served
 from tests.support.workbench import Point, app_of, hand_over, kinds, rest, start
 
 from interlock import v1
 from interlock_server import Step, StepInput
 from interlock_server.runtime.runtime import Timing
+from interlock_server.store.database import Database
+from interlock_server.store.notify import Announcer
 
 NEVER = Timing(lease=3_600.0)
 """Chores come round so seldom that a test would not see the next one."""
@@ -53,6 +57,31 @@ async def test_what_a_server_hands_over_goes_on_at_once_elsewhere(database_url: 
         assert ended.state == v1.RUN_STATE_COMPLETED
         assert later == ["held"]
         assert point.passed == 1
+
+
+async def test_what_is_being_announced_is_sent_before_a_server_stops(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends the rest waits for the message that is on its way, and may stop after that."""
+    announcer, begun, goes_on = Announcer(database, "me"), asyncio.Event(), asyncio.Event()
+    sent: list[Any] = []
+
+    async def slow(statement: TextClause, parameters: Mapping[str, Any]) -> None:
+        begun.set()
+        await goes_on.wait()
+        sent.append(parameters["payload"])
+
+    monkeypatch.setattr(database, "fetch", slow)
+    announcer.announce("run")
+    sending = asyncio.create_task(announcer.run())
+    await begun.wait()
+    rest_of_it = asyncio.create_task(announcer.send())
+    await asyncio.sleep(0)
+    assert not rest_of_it.done()
+    goes_on.set()
+    await rest_of_it
+    sending.cancel()
+    assert sent == ["me,run"]
 
 
 async def test_a_cancel_reaches_the_server_that_holds_the_run(database_url: str) -> None:

@@ -37,6 +37,7 @@ class Announcer:
         self._sender = sender
         self._moved: dict[str, None] = {}
         self._is_due = asyncio.Event()
+        self._sending = asyncio.Lock()
 
     def announce(self, run_id: str) -> None:
         """Notes that a run has moved."""
@@ -59,17 +60,18 @@ class Announcer:
             await asyncio.sleep(_COALESCE_SECONDS)
 
     async def send(self) -> None:
-        """Sends what was announced, at once."""
-        self._is_due.clear()
-        names, self._moved = list(self._moved), {}
-        for start in range(0, len(names), _NAMES_PER_MESSAGE):
-            chunk = names[start : start + _NAMES_PER_MESSAGE]
-            payload = _SEPARATOR.join((self._sender, *chunk))
-            try:
-                parameters = {"channel": _CHANNEL, "payload": payload}
-                await self._database.fetch(_NOTIFY, parameters)
-            except StoreUnavailable:
-                break  # Whoever waits will poll.
+        """Sends what was announced, at once; comes back when all of it is sent."""
+        async with self._sending:
+            self._is_due.clear()
+            names, self._moved = list(self._moved), {}
+            for start in range(0, len(names), _NAMES_PER_MESSAGE):
+                chunk = names[start : start + _NAMES_PER_MESSAGE]
+                payload = _SEPARATOR.join((self._sender, *chunk))
+                try:
+                    parameters = {"channel": _CHANNEL, "payload": payload}
+                    await self._database.fetch(_NOTIFY, parameters)
+                except StoreUnavailable:
+                    break  # Whoever waits will poll.
 
 
 async def listen(
