@@ -101,6 +101,15 @@ def forget(service: Served, run: v1.Run) -> None:
     service.runtime._setting.recent.take(run.run_id, "")
 
 
+async def never_told(
+    service: Served, paused: v1.Run, answer: v1.RequirementResolution, decides: str
+) -> None:
+    """Somebody answers, in one way or the other, and hears that the database is lost."""
+    by_run = decides == "continue"
+    given = service.resolve(paused, answer) if by_run else resolve_one(service, answer)
+    assert (await refused(given)).reason == "STORE_UNAVAILABLE"
+
+
 def one_server(app: Interlock, database_url: str) -> Any:
     return served(app, database_url, servers=1)
 
@@ -170,10 +179,7 @@ async def test_a_decision_whose_maker_was_never_told_stands_where_the_run_is_rem
         line = lossy(service)
         line.loses = lambda statement: _once(line, "after") if is_commit(statement) else ""
         answer = confirm(only(paused))
-        if decides == "continue":
-            assert (await refused(service.resolve(paused, answer))).reason == "STORE_UNAVAILABLE"
-        else:
-            assert (await refused(resolve_one(service, answer))).reason == "STORE_UNAVAILABLE"
+        await never_told(service, paused, answer, decides)
         ended = await rest(service, paused)
         assert (await resolve_one(service, answer)).requirement.resolution == answer
         happened = kinds(await service.events(ended))
@@ -261,10 +267,8 @@ async def test_a_decision_whose_maker_was_never_told_stands_and_is_acted_on_once
                     await service.runtime.fire_timers()
                 except StoreUnavailable:
                     break
-        elif decides == "continue":
-            assert (await refused(service.resolve(paused, answer))).reason == "STORE_UNAVAILABLE"
         else:
-            assert (await refused(resolve_one(service, answer))).reason == "STORE_UNAVAILABLE"
+            await never_told(service, paused, answer, decides)
         line.mend()
         assert (await get(service, paused)).state == v1.RUN_STATE_RUNNING
         assert ledger.calls == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, text
 from tests.support.service import Served, served
-from tests.support.workbench import Point, app_of, hand_over, kinds, rest, start
+from tests.support.workbench import Point, app_of, hand_over, kinds, rest, shows, start
 
 from interlock import v1
 from interlock_server import Step, StepInput
@@ -41,9 +41,7 @@ async def all_listen(service: Served, count: int) -> None:
     listening = text(
         "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
     )
-    async with asyncio.timeout(10):
-        while len(await service.runtime.database.fetch(listening)) < count:
-            await asyncio.sleep(0.005)
+    await shows(service, listening, count)
 
 
 async def test_what_a_server_hands_over_goes_on_at_once_elsewhere(database_url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from interlock import v1
 from interlock_server import Agent, Interlock, ScriptedModel, Step, Tool, Workflow, tool
@@ -184,8 +184,13 @@ async def somebody_waits(service: Served) -> None:
         "SELECT FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
+    await shows(service, waiting)
+
+
+async def shows(service: Served, query: TextClause, count: int = 1) -> None:
+    """Comes back when a query of the service's database gives so many rows."""
     async with asyncio.timeout(10):
-        while not await service.runtime.database.fetch(waiting):
+        while len(await service.runtime.database.fetch(query)) < count:
             await asyncio.sleep(0.005)
 
 

@@ -215,7 +215,7 @@ class Desk:
         Raises:
             StoreUnavailable: nobody knows whether it is stored.
         """
-        row, owner = memory.row, self._owner
+        row = memory.row
         run_id, before = row.run.run_id, row.run.last_sequence
         # One memory opens one leg: two that begin at the same version could each take what the
         # other has stored for its own.
@@ -224,9 +224,9 @@ class Desk:
         asked = [(one.key, one.requirement.requirement_id) for one in memory.answers]
         keys = {key: requirement_id for key, requirement_id in asked if requirement_id in ids}
         opening = Opening(int(row.run.etag), ruling, events, keys)
-        lease = Lease(run_id, owner.name, row.epoch + 1, ruling.now + owner.lease)
-        decided = row_decided(row, lease.epoch, len(events))
-        leg = self._go_on(lease, _going_on(memory, known, ruling, decided), opening)
+        decided = row_decided(row, row.epoch + 1, len(events))
+        memory = _going_on(memory, known, ruling, decided)
+        leg = self._go_on(self._lease(decided, ruling), memory, opening)
         stands = await asyncio.shield(leg.opened)
         if stands is None:
             raise StoreUnavailable
@@ -350,9 +350,14 @@ class Desk:
         before, run_id = basis.row.run.last_sequence, basis.row.run.run_id
         memory = self._recent.take(run_id, basis.row.run.etag)
         if ruling.claims:
-            lease = Lease(run_id, self._owner.name, decided.epoch, ruling.now + self._owner.lease)
-            self._go_on(lease, memory and _going_on(memory, basis.known, ruling, decided))
+            memory = memory and _going_on(memory, basis.known, ruling, decided)
+            self._go_on(self._lease(decided, ruling), memory)
         return Outcome(before, ruling.claims)
+
+    def _lease(self, decided: RunRow, ruling: Ruling) -> Lease:
+        """With what this process holds a run that goes on with a decision."""
+        owner = self._owner
+        return Lease(decided.run.run_id, owner.name, decided.epoch, ruling.now + owner.lease)
 
     def _check_code(
         self,
