@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import gc
 import os
 import signal
 import sys
@@ -22,9 +21,6 @@ from interlock_server.settings import Settings
 
 _LEAVING_SECONDS = 2.0
 """How long a process whose server has stopped may take to end: a tool may hang in a thread."""
-
-_YOUNG_MAX = 10_000
-"""How many new objects there may be before Python looks for garbage among them."""
 
 _log = structlog.get_logger()
 
@@ -53,7 +49,6 @@ async def serve_until_stopped(
     try:
         async with app.running(settings) as target:
             announce(target)
-            _spare_the_collector()
             await asyncio.Event().wait()
     except asyncio.CancelledError:
         if not stop.was_asked:
@@ -62,13 +57,6 @@ async def serve_until_stopped(
     leaving = threading.Timer(_LEAVING_SECONDS, end_process, [Exit.OK])
     leaving.daemon = True
     leaving.start()
-
-
-def _spare_the_collector() -> None:
-    """Takes a twentieth off the CPU time of a call: what was imported stays for good, and what
-    calls leave behind goes by its count of references."""
-    gc.freeze()
-    gc.set_threshold(_YOUNG_MAX)
 
 
 class _Stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import traceback
 from collections.abc import Coroutine
@@ -18,6 +19,10 @@ from interlock_server.cli.text import safe
 if TYPE_CHECKING:
     from interlock_server.app import Interlock
     from interlock_server.settings import Settings
+
+_YOUNG_MAX = 10_000
+"""How many new objects there may be before Python looks for garbage among them: what calls leave
+behind goes by its count of references."""
 
 
 def serve(
@@ -128,6 +133,7 @@ def serve(
     SIGTERM or Ctrl-C stops it in good order: runs go on after the next start, or on another
     server. A second one ends it at once.
     """
+    gc.disable()  # Looking through what is imported, again and again, is a tenth of a start.
     from interlock_server.cli.addresses import check_address
     from interlock_server.cli.logs import configure_logs
     from interlock_server.cli.process import serve_until_stopped
@@ -155,6 +161,7 @@ def serve(
 
     def announce(target: str) -> None:
         _announce(loaded, settings, target, log_format)
+        _begin_to_collect()
 
     if workers > 1:
         command = ["serve", app, "--worker", "--log-format", log_format, "--log-level", log_level]
@@ -162,6 +169,13 @@ def serve(
     else:
         serving = serve_until_stopped(loaded, settings, announce, heeds_input=worker)
     _run(screen, serving)
+
+
+def _begin_to_collect() -> None:
+    """Has the collector look for what calls leave behind, and not at what stays for good."""
+    gc.freeze()
+    gc.set_threshold(_YOUNG_MAX)
+    gc.enable()
 
 
 def _load(screen: Screen, spec: str, *, shows_trace: bool) -> Interlock:
