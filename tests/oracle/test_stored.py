@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 
 import pytest
@@ -33,7 +34,7 @@ from interlock_server.runtime.runtime import Runtime, Timing
 from interlock_server.runtime.world import World as Machine
 from interlock_server.store.database import Database
 from interlock_server.store.journal import memory_load
-from interlock_server.store.records import Answer, Lease, Memory, Opening, RequestKey
+from interlock_server.store.records import Answer, Memory, Opening, RequestKey, RunRow
 from interlock_server.store.requirements import requirements_of_run
 from interlock_server.store.runs import run_tip
 
@@ -85,10 +86,12 @@ def _checks_what_it_remembers(runtime: Runtime) -> None:
     decide_at_desk, go_on = desk.decide, desk._go_on
     begun: dict[str, Memory] = {}
 
-    def noting(lease: Lease, memory: Memory | None = None, opening: Opening | None = None) -> Leg:
+    def noting(
+        row: RunRow, since: datetime, memory: Memory | None = None, opening: Opening | None = None
+    ) -> Leg:
         if memory is not None:
-            begun[lease.run_id] = memory
-        return go_on(lease, memory, opening)
+            begun[row.run.run_id] = memory
+        return go_on(row, since, memory, opening)
 
     async def decide(decision: Decision) -> Outcome:
         run_id = decision.run_id

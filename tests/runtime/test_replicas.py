@@ -10,13 +10,25 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, text
 from tests.support.service import Served, served
-from tests.support.workbench import Point, app_of, hand_over, kinds, rest, shows, start
+from tests.support.workbench import (
+    Point,
+    app_of,
+    events_of,
+    hand_over,
+    kinds,
+    rest,
+    shows,
+    start,
+)
 
 from interlock import v1
 from interlock_server import Step, StepInput
+from interlock_server.runtime import tail
 from interlock_server.runtime.runtime import Timing
 from interlock_server.store.database import Database
 from interlock_server.store.notify import Announcer
+from interlock_server.store.records import Tip
+from interlock_server.store.runs import run_tip
 
 NEVER = Timing(lease=3_600.0)
 """Chores come round so seldom that a test would not see the next one."""
@@ -80,6 +92,44 @@ async def test_what_is_being_announced_is_sent_before_a_server_stops(
     await rest_of_it
     sending.cancel()
     assert sent == ["me,run"]
+
+
+async def test_other_servers_are_told_where_a_run_is(database_url: str) -> None:
+    async with two(Point(), database_url, []) as (one, other):
+        announcer = one.runtime._announcer
+        with other.runtime.hub.subscribe("run") as waiter:
+            announcer.announce("run", Tip(v1.RUN_STATE_PAUSED, 7))
+            assert await waiter.wait(10)
+            assert waiter.tip == Tip(v1.RUN_STATE_PAUSED, 7)
+            assert not waiter.must_look()
+            announcer.announce("run")
+            announcer.announce("run", Tip(v1.RUN_STATE_RUNNING, 8))
+            assert await waiter.wait(10)
+            assert waiter.must_look(), "something else happened, of which only the store knows"
+
+
+async def test_a_watcher_elsewhere_need_not_look_where_the_run_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "_POLL_SECONDS", 3_600.0)
+    looks = list[str]()
+
+    async def noting(database: Database, run_id: str) -> Tip | None:
+        looks.append(run_id)
+        return await run_tip(database, run_id)
+
+    point = Point()
+    async with two(point, database_url, []) as (one, other):
+        run = await start(one)
+        await point.entered.wait()
+        request = v1.WatchRunRequest(run_id=run.run_id, after_sequence=run.last_sequence)
+        stream = aiter(other.runs.WatchRun(request))
+        assert (await anext(stream)).HasField("snapshot")
+        monkeypatch.setattr(tail, "run_tip", noting)
+        point.released.set()
+        events = await events_of(stream)
+    assert kinds(events)[-1] == "workflow_completed"
+    assert looks == []
 
 
 async def test_a_cancel_reaches_the_server_that_holds_the_run(database_url: str) -> None:

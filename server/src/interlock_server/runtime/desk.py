@@ -44,7 +44,6 @@ from interlock_server.store.records import (
     Answer,
     Basis,
     Change,
-    Lease,
     Memory,
     Opening,
     Owner,
@@ -99,7 +98,11 @@ class GoOn(Protocol):
     """Lets a run go on in this process."""
 
     def __call__(
-        self, lease: Lease, memory: Memory | None = None, opening: Opening | None = None
+        self,
+        row: RunRow,
+        since: datetime,
+        memory: Memory | None = None,
+        opening: Opening | None = None,
     ) -> Leg: ...
 
 
@@ -226,7 +229,7 @@ class Desk:
         opening = Opening(int(row.run.etag), ruling, events, keys)
         decided = row_decided(row, row.epoch + 1, len(events))
         memory = _going_on(memory, known, ruling, decided)
-        leg = self._go_on(self._lease(decided, ruling), memory, opening)
+        leg = self._go_on(decided, ruling.now, memory, opening)
         stands = await asyncio.shield(leg.opened)
         if stands is None:
             raise StoreUnavailable
@@ -351,13 +354,8 @@ class Desk:
         memory = self._recent.take(run_id, basis.row.run.etag)
         if ruling.claims:
             memory = memory and _going_on(memory, basis.known, ruling, decided)
-            self._go_on(self._lease(decided, ruling), memory)
+            self._go_on(decided, ruling.now, memory)
         return Outcome(before, ruling.claims)
-
-    def _lease(self, decided: RunRow, ruling: Ruling) -> Lease:
-        """With what this process holds a run that goes on with a decision."""
-        owner = self._owner
-        return Lease(decided.run.run_id, owner.name, decided.epoch, ruling.now + owner.lease)
 
     def _check_code(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from interlock import v1
+from interlock_server.store.records import Tip
 
 ENDED = frozenset({v1.RUN_STATE_COMPLETED, v1.RUN_STATE_FAILED, v1.RUN_STATE_CANCELLED})
 RESTING = ENDED | {v1.RUN_STATE_PAUSED}
@@ -19,21 +20,31 @@ _LIVE_EVENTS_MAX = 1_000
 class Subscription:
     """One waiter's view of a run: wake-ups, which coalesce, and live events, in order.
 
-    `rested_at` is the newest sequence at which the run is known to have paused or ended since,
-    and `shown` is the run as it was then, where that is known without reading it.
+    `tip` is the newest place that the run is known to have come to since. `rested_at` is the
+    newest sequence at which it has paused or ended here, and `shown` is the run as it was then,
+    where that is known without reading it.
     """
 
     def __init__(self, wants_live: bool, wants_rest: bool) -> None:
         self.wants_live = wants_live
         self.wants_rest = wants_rest
+        self.tip = Tip(v1.RUN_STATE_UNSPECIFIED, 0)
         self.rested_at = 0
         self.shown: v1.Run | None = None
         self._live: deque[v1.RunEvent] = deque(maxlen=_LIVE_EVENTS_MAX)
+        self._must_look = False
         self._is_due = asyncio.Event()
 
     def wake(self) -> None:
-        """Something may have changed."""
+        """Something may have changed, and only the store knows what."""
+        self._must_look = True
         self._is_due.set()
+
+    def move(self, tip: Tip) -> None:
+        """The run has come to a place, which may be an older one than what is known."""
+        if tip.last_sequence > self.tip.last_sequence:
+            self.tip = tip
+            self._is_due.set()
 
     def deliver(self, event: v1.RunEvent) -> None:
         """Live text has come."""
@@ -49,6 +60,11 @@ class Subscription:
             return False
         self._is_due.clear()
         return True
+
+    def must_look(self) -> bool:
+        """Whether something has happened since the last call of which only the store knows."""
+        must_look, self._must_look = self._must_look, False
+        return must_look
 
     def live(self) -> list[v1.RunEvent]:
         """The live events that have come since the last call."""
@@ -100,19 +116,21 @@ class Hub:
         for subscription in self._calls:
             subscription.wake()
 
-    def moved(
-        self,
-        run_id: str,
-        state: v1.RunState.ValueType | None = None,
-        sequence: int = 0,
-        shown: v1.Run | None = None,
-    ) -> None:
-        """A run has moved, here or elsewhere; where it is now, if that is known."""
-        for subscription in (*self._by_run.get(run_id, ()), *self._everything):
-            if not (subscription.wants_rest and state == v1.RUN_STATE_RUNNING):
-                if state in RESTING and sequence > subscription.rested_at:
-                    subscription.rested_at, subscription.shown = sequence, shown
+    def moved(self, run_id: str, tip: Tip | None = None) -> None:
+        """A run has moved, here or elsewhere; where to, if that is known."""
+        for subscription in self._by_run.get(run_id, ()):
+            if tip is None:
                 subscription.wake()
+            elif not (subscription.wants_rest and tip.state == v1.RUN_STATE_RUNNING):
+                subscription.move(tip)
+        for subscription in self._everything:
+            subscription.wake()
+
+    def rested(self, run_id: str, sequence: int, shown: v1.Run | None) -> None:
+        """A run has paused or ended here, as it is shown, if that is known."""
+        for subscription in self._by_run.get(run_id, ()):
+            if sequence > subscription.rested_at:
+                subscription.rested_at, subscription.shown = sequence, shown
 
     def live(self, event: v1.RunEvent) -> None:
         """Shows a live event to the watchers of its run."""

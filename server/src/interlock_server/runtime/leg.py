@@ -36,6 +36,7 @@ from interlock_server.store.records import (
     Opening,
     Owner,
     Progress,
+    Tip,
 )
 from interlock_server.store.runs import (
     run_end,
@@ -159,8 +160,6 @@ class Leg:
             log.error("run needs code that is not here", name=missing.name)
         except StoreUnavailable:
             log.warning("database lost; the run will be taken up again")
-        finally:
-            self._moved()
 
     def left(self) -> None:
         """It has ended, whether or not it ever began."""
@@ -303,6 +302,7 @@ class Leg:
         """Ends the run as cancelled: as its row says, or by a decision of the run itself."""
         await self._close_or_lose(progress, Change())
         await self._reaching(lambda: self._store_cancelled(reason, by))
+        self._moved()
         return True
 
     async def _store_cancelled(self, reason: str, by: str) -> None:
@@ -380,7 +380,8 @@ class Leg:
         self._opened(stands=True)
         if committed.cancel_requested:
             self.cancel()
-        self._moved(change.state, committed.last_sequence, self._rested(change, committed))
+        self._rested(change, committed)
+        self._moved(Tip(change.state, committed.last_sequence))
         if any(one.requirement.kind == _EXTERNAL for one in progress.questions):
             self._setting.hub.called()
             self._setting.announcer.announce_call()
@@ -430,28 +431,24 @@ class Leg:
             self.renewed(now + owner.lease)
         return epoch == self.lease.epoch
 
-    def _rested(self, change: Change, committed: Committed) -> v1.Run | None:
-        """Keeps what is known of a run that paused; gives one at rest to whoever waits for it."""
+    def _rested(self, change: Change, committed: Committed) -> None:
+        """Keeps what is known of a run that paused; shows one at rest to whoever waits for it."""
         if self._recorder is None or committed.time is None:
-            return None
+            return
         if change.state == v1.RUN_STATE_RUNNING:
-            return None
+            return
         memory = self._recorder.memory()
         run = as_committed(memory.row.run, change, committed)
         memory = replace(memory, row=replace(memory.row, run=run))
         if change.state == v1.RUN_STATE_PAUSED:
             self._setting.recent.keep(memory)
-        waits = self._setting.hub.awaits_rest(self.lease.run_id)
-        return self._setting.views.at_rest(memory) if waits else None
+        if self._setting.hub.awaits_rest(self.lease.run_id):
+            shown = self._setting.views.at_rest(memory)
+            self._setting.hub.rested(self.lease.run_id, committed.last_sequence, shown)
 
-    def _moved(
-        self,
-        state: v1.RunState.ValueType | None = None,
-        sequence: int = 0,
-        shown: v1.Run | None = None,
-    ) -> None:
-        self._setting.hub.moved(self.lease.run_id, state, sequence, shown)
-        self._setting.announcer.announce(self.lease.run_id)
+    def _moved(self, tip: Tip | None = None) -> None:
+        self._setting.hub.moved(self.lease.run_id, tip)
+        self._setting.announcer.announce(self.lease.run_id, tip)
 
     def _event(self, **happened: object) -> NewEvent:
         event = v1.RunEvent(

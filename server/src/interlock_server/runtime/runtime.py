@@ -32,7 +32,7 @@ from interlock_server.runtime.world import World
 from interlock_server.store.database import Database
 from interlock_server.store.definitions import definition_add, definition_find, digest_of
 from interlock_server.store.notify import Announcer, listen
-from interlock_server.store.records import Lease, Memory, Opening, Owner, RequestKey, RunRow
+from interlock_server.store.records import Lease, Memory, Opening, Owner, RequestKey, RunRow, Tip
 from interlock_server.store.requests import request_run
 from interlock_server.store.requirements import requirements_due
 from interlock_server.store.runs import (
@@ -228,7 +228,7 @@ class Runtime:
             run.last_sequence = 1
             run.create_time.CopyFrom(timestamp(now))
             memory = Memory(RunRow(run, digest, state, epoch=1), results=())
-            self._drive(Lease(run_id, self._owner.name, 1, now + self._owner.lease), memory)
+            self._drive(self._lease(memory.row, now), memory)
         return run_id
 
     async def decide(self, decision: Decision) -> Outcome:
@@ -275,20 +275,29 @@ class Runtime:
     # Legs.
 
     def _go_on(
-        self, lease: Lease, memory: Memory | None = None, opening: Opening | None = None
+        self,
+        row: RunRow,
+        since: datetime,
+        memory: Memory | None = None,
+        opening: Opening | None = None,
     ) -> Leg:
         if opening is None:
-            self._moved(lease.run_id, v1.RUN_STATE_RUNNING)
-        return self._drive(lease, memory, opening)
+            self._moved(row.run.run_id, Tip(v1.RUN_STATE_RUNNING, row.run.last_sequence))
+        return self._drive(self._lease(row, since), memory, opening)
+
+    def _lease(self, row: RunRow, since: datetime) -> Lease:
+        """With what this process holds a run since then."""
+        owner = self._owner
+        return Lease(row.run.run_id, owner.name, row.epoch, since + owner.lease)
 
     def _stop_leg(self, run_id: str, stop: Callable[[Leg], None]) -> None:
         if leg := self._newest.get(run_id):
             stop(leg)
         self._moved(run_id)
 
-    def _heard(self, run_id: str) -> None:
+    def _heard(self, run_id: str, tip: Tip | None) -> None:
         """Another server did something to a run: it may have been cancelled."""
-        self.hub.moved(run_id)
+        self.hub.moved(run_id, tip)
         if run_id in self._newest:
             self._is_called.set()
 
@@ -310,9 +319,9 @@ class Runtime:
         if not task.cancelled() and (problem := task.exception()):
             _log.error("leg failed", run_id=run_id, exc_info=problem)
 
-    def _moved(self, run_id: str, state: v1.RunState.ValueType | None = None) -> None:
-        self.hub.moved(run_id, state)
-        self._announcer.announce(run_id)
+    def _moved(self, run_id: str, tip: Tip | None = None) -> None:
+        self.hub.moved(run_id, tip)
+        self._announcer.announce(run_id, tip)
 
     def _digest_of(self, workflow: v1.Workflow) -> bytes:
         known = self._digests.get((workflow.workflow_id, workflow.version))
@@ -366,7 +375,8 @@ class Runtime:
         leases = await runs_claim(self.database, self._owner, _CHORE_COUNT, self.world.now())
         for lease in leases:
             _log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-            self._go_on(lease)
+            self._moved(lease.run_id)
+            self._drive(lease)
 
     async def fire_timers(self) -> None:
         """Lets requirements expire and runs end whose time is over, with nobody connected."""

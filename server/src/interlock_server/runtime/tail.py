@@ -197,9 +197,12 @@ async def tail(
             if silence_left <= 0:
                 spoken = clock()
                 yield None
-            else:
-                await subscription.wait(min(_POLL_SECONDS, silence_left))
-            tip = await reader.tip(watch.run_id)
+                continue
+            is_woken = await subscription.wait(min(_POLL_SECONDS, silence_left))
+            if not is_woken or subscription.must_look():
+                tip = await reader.tip(watch.run_id)
+            if subscription.tip.last_sequence > tip.last_sequence:
+                tip = subscription.tip
 
 
 class _Order:

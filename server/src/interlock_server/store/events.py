@@ -74,9 +74,8 @@ async def events_after(
 
 def show_results(run: v1.Run, bodies: Iterable[bytes]) -> None:
     """Adds to a run the results in stored events of `RESULT_KINDS`."""
-    for body in bodies:
-        if result := result_in(v1.RunEvent.FromString(body)):
-            run.step_results.append(result)
+    found = map(result_in, map(v1.RunEvent.FromString, bodies))
+    run.step_results.extend(filter(None, found))
 
 
 def result_in(event: v1.RunEvent) -> v1.StepResult | None:

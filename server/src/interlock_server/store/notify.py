@@ -9,11 +9,14 @@ from typing import Any
 import asyncpg
 from sqlalchemy import text
 
+from interlock import v1
 from interlock_server.errors import StoreUnavailable
 from interlock_server.store.database import Database
+from interlock_server.store.records import Tip
 
 _CHANNEL = "interlock"
 _SEPARATOR = ","
+_PART = ":"
 _NAMES_PER_MESSAGE = 150
 _FREE = "!"
 """Stands among the names of runs for: some run waits for a process to claim it."""
@@ -35,13 +38,15 @@ class Announcer:
     def __init__(self, database: Database, sender: str) -> None:
         self._database = database
         self._sender = sender
-        self._moved: dict[str, None] = {}
+        self._moved: dict[str, Tip | None] = {}
         self._is_due = asyncio.Event()
         self._sending = asyncio.Lock()
 
-    def announce(self, run_id: str) -> None:
-        """Notes that a run has moved."""
-        self._moved[run_id] = None
+    def announce(self, run_id: str, tip: Tip | None = None) -> None:
+        """Notes that a run has moved; where to, if that is known."""
+        # Where something has happened of which only the store knows, others must look.
+        is_known = self._moved.get(run_id, tip) is not None
+        self._moved[run_id] = tip if is_known else None
         self._is_due.set()
 
     def announce_free(self) -> None:
@@ -63,7 +68,7 @@ class Announcer:
         """Sends what was announced, at once; comes back when all of it is sent."""
         async with self._sending:
             self._is_due.clear()
-            names, self._moved = list(self._moved), {}
+            names, self._moved = [_name(*one) for one in self._moved.items()], {}
             for start in range(0, len(names), _NAMES_PER_MESSAGE):
                 chunk = names[start : start + _NAMES_PER_MESSAGE]
                 payload = _SEPARATOR.join((self._sender, *chunk))
@@ -77,12 +82,14 @@ class Announcer:
 async def listen(
     database: Database,
     me: str,
-    heard: Callable[[str], None],
+    heard: Callable[[str, Tip | None], None],
     freed: Callable[[], None],
     called: Callable[[], None],
     retry_seconds: float = 1.0,
 ) -> None:
-    """Calls `heard` with each run that others moved, until cancelled; reconnects by itself.
+    """Calls `heard` with each run that others moved, and where to, until cancelled.
+
+    It reconnects by itself.
 
     Args:
         freed: is called when a run waits for a process to claim it.
@@ -100,7 +107,7 @@ async def listen(
             elif name == _CALL:
                 called()
             else:
-                heard(name)
+                heard(*_parts(name))
 
     while True:
         try:
@@ -115,3 +122,16 @@ async def listen(
             await lost.wait()
         finally:
             connection.terminate()
+
+
+def _name(run_id: str, tip: Tip | None) -> str:
+    """A run in a message, and where it has moved to, if that is known."""
+    return run_id if tip is None else f"{run_id}{_PART}{tip.state}{_PART}{tip.last_sequence}"
+
+
+def _parts(name: str) -> tuple[str, Tip | None]:
+    run_id, *place = name.split(_PART)
+    if not place:
+        return run_id, None
+    state, sequence = map(int, place)
+    return run_id, Tip(v1.RunState.ValueType(state), sequence)
