@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -135,6 +136,12 @@ cashier = agent("Cashier", call("refund", order_id=7, amount=18.5), told, tools=
 
 clerk = agent("Clerk", call("refund", order_id=9, amount=9), told, tools=[refund])
 
+
+def collects(given: StepInput) -> bool:
+    """Whether garbage is collected in this process."""
+    return gc.isenabled()
+
+
 TREE: list[Any] = [
     Steps(name="group", steps=[Step(name="inner", executor=echo)]),
     Condition(
@@ -252,6 +259,7 @@ app = Interlock(
         Workflow(name="Broken", steps=[Step(name="breaks", executor=broken)]),
         Workflow(name="Hold", steps=[Step(name="holds", executor=hold)]),
         Workflow(name="Echo", steps=[Step(name="echo", executor=echo)]),
+        Workflow(name="Collects", steps=[Step(name="look", executor=collects)]),
         Workflow(name="Tree", steps=TREE),
         Workflow(name="Gates", steps=GATES),
     ]

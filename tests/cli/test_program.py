@@ -66,6 +66,26 @@ def test_what_a_command_does_not_need_is_not_imported(arguments: list[str]) -> N
     )
 
 
+def test_garbage_is_collected_once_a_command_is_connected(target: str) -> None:
+    """Some go on for hours."""
+    script = (
+        "import gc, sys\n"
+        "from interlock_server.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "sys.exit(10 + gc.isenabled())\n"
+    )
+
+    def code(*arguments: str) -> int:
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, check=False, env=environment()).returncode
+
+    assert code("--help") == 10
+    assert code("pending", "--target", target) == 11
+
+
 def test_the_installed_program() -> None:
     shown = binary("--version")
     assert shown.code == 0

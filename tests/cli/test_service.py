@@ -45,7 +45,7 @@ def test_an_unknown_workflow(interlock: Command) -> None:
     done = interlock("run", "Nope")
     assert done.code == 5
     assert done.err.startswith("error: WORKFLOW_NOT_FOUND: there is no workflow 'Nope'\n")
-    assert "This service has: Broken, Committee, " in done.err
+    assert "This service has: Broken, Collects, Committee, " in done.err
     assert interlock("workflows", "Nope").code == 5
 
 

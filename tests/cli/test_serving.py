@@ -121,6 +121,16 @@ def test_a_refusal_of_the_installed_program() -> None:
     assert "Traceback" not in done.err
 
 
+# How it serves.
+
+
+@pytest.mark.slow
+def test_garbage_is_collected_once_it_listens(server: Start, url: str, interlock: Command) -> None:
+    served = server("--database-url", url)
+    done = interlock("run", "Collects", "--json", "--target", served.target)
+    assert (done.code, done.json["outputJson"]) == (0, "true")
+
+
 # How it stops.
 
 

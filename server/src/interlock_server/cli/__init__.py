@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # Old locales lack most characters.
 
+    from interlock_server.cli import collector
+
+    collector.rest()
     from interlock_server.cli.program import program
 
     given = sys.argv[1:] if arguments is None else arguments

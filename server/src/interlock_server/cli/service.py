@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
+from interlock_server.cli import collector
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.screen import Screen
 from interlock_server.cli.text import safe
@@ -62,6 +63,7 @@ def connected(screen: Screen, *, patience: float = BRIEFLY) -> Iterator[Client]:
     """
     from interlock import Client, InterlockError
 
+    collector.begin()
     with Client(screen.target, retry_timeout=patience) as client:
         try:
             yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import traceback
 from collections.abc import Coroutine
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interlock_server.cli import configuration
+from interlock_server.cli import collector, configuration
 from interlock_server.cli.configuration import LogFormat, LogLevel
 from interlock_server.cli.exits import Exit
 from interlock_server.cli.screen import Screen
@@ -19,10 +18,6 @@ from interlock_server.cli.text import safe
 if TYPE_CHECKING:
     from interlock_server.app import Interlock
     from interlock_server.settings import Settings
-
-_YOUNG_MAX = 10_000
-"""How many new objects there may be before Python looks for garbage among them: what calls leave
-behind goes by its count of references."""
 
 
 def serve(
@@ -133,7 +128,6 @@ def serve(
     SIGTERM or Ctrl-C stops it in good order: runs go on after the next start, or on another
     server. A second one ends it at once.
     """
-    gc.disable()  # Looking through what is imported, again and again, is a tenth of a start.
     from interlock_server.cli.addresses import check_address
     from interlock_server.cli.logs import configure_logs
     from interlock_server.cli.process import serve_until_stopped
@@ -161,7 +155,7 @@ def serve(
 
     def announce(target: str) -> None:
         _announce(loaded, settings, target, log_format)
-        _begin_to_collect()
+        collector.begin()
 
     if workers > 1:
         command = ["serve", app, "--worker", "--log-format", log_format, "--log-level", log_level]
@@ -169,13 +163,6 @@ def serve(
     else:
         serving = serve_until_stopped(loaded, settings, announce, heeds_input=worker)
     _run(screen, serving)
-
-
-def _begin_to_collect() -> None:
-    """Has the collector look for what calls leave behind, and not at what stays for good."""
-    gc.freeze()
-    gc.set_threshold(_YOUNG_MAX)
-    gc.enable()
 
 
 def _load(screen: Screen, spec: str, *, shows_trace: bool) -> Interlock:
