@@ -7,6 +7,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from interlock_server.cli import collector
+
 _BUG = 70
 """Exit code of an error that nobody foresaw: EX_SOFTWARE of sysexits.h."""
 
@@ -19,8 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # Old locales lack most characters.
-
-    from interlock_server.cli import collector
 
     collector.rest()
     from interlock_server.cli.program import program

@@ -433,9 +433,8 @@ class Leg:
 
     def _rested(self, change: Change, committed: Committed) -> None:
         """Keeps what is known of a run that paused; shows one at rest to whoever waits for it."""
-        if self._recorder is None or committed.time is None:
-            return
-        if change.state == v1.RUN_STATE_RUNNING:
+        is_running = change.state == v1.RUN_STATE_RUNNING
+        if is_running or self._recorder is None or committed.time is None:
             return
         memory = self._recorder.memory()
         run = as_committed(memory.row.run, change, committed)
